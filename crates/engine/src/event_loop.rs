@@ -1,0 +1,337 @@
+//! One turn of the loop, and the run that repeats it. Both doors go through here and nowhere else.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use async_task::Runnable;
+
+use crate::clock::{Clock, Instant};
+use crate::driver::{Driver, Events, Interest};
+use crate::inject::Inbox;
+use crate::ready::{Ready, ReadyQueue};
+use crate::sources::{Direction, Sources};
+use crate::timers::{TimerKey, Timers};
+
+/// What an event or a deadline resumes.
+#[derive(Clone, Debug)]
+pub enum Notify<C> {
+    /// A Rust future.
+    Waker(Waker),
+    /// A callback of the door, which goes to the ready queue.
+    Callback(C),
+}
+
+/// Everything that a loop is, apart from the thread that runs it and the door it stands behind.
+///
+/// No method runs a callback, so a door may keep this behind a borrow that callbacks, too, can
+/// take. Wakers are woken in here: they reach nothing but the inbox.
+#[derive(Debug)]
+pub struct EventLoop<C> {
+    ready: ReadyQueue<C>,
+    timers: Timers<Notify<C>>,
+    sources: Sources<C>,
+    inbox: Arc<Inbox<Ready<C>>>,
+    driver: Arc<Driver>,
+    clock: Clock,
+    /// Away while the loop is parked.
+    events: Option<Events>,
+    /// Reused from turn to turn.
+    arrived: Vec<Ready<C>>,
+    stopping: bool,
+}
+
+impl<C: Clone> EventLoop<C> {
+    /// A loop with nothing to do.
+    ///
+    /// # Errors
+    /// Those of [`Driver::new`].
+    pub fn new(clock: Clock) -> io::Result<Self> {
+        let driver = Arc::new(Driver::new()?);
+        Ok(Self {
+            ready: ReadyQueue::default(),
+            timers: Timers::default(),
+            sources: Sources::new(Arc::clone(&driver)),
+            inbox: Arc::new(Inbox::new(driver.unparker())),
+            driver,
+            clock,
+            events: Some(Events::new()),
+            arrived: Vec::new(),
+            stopping: false,
+        })
+    }
+
+    /// The time on this loop's clock.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// The driver in which the loop parks.
+    pub fn driver(&self) -> &Driver {
+        &self.driver
+    }
+
+    /// The way in from other threads.
+    pub fn inbox(&self) -> &Arc<Inbox<Ready<C>>> {
+        &self.inbox
+    }
+
+    /// What makes a Rust task's runnable ready on this loop, from any thread: the schedule
+    /// function for `async_task::spawn_local` and its kin.
+    pub fn scheduler(&self) -> impl Fn(Runnable) + Send + Sync + 'static + use<C>
+    where
+        C: Send + 'static,
+    {
+        let inbox = Arc::clone(&self.inbox);
+        move |runnable| inbox.push(Ready::Task(runnable))
+    }
+
+    /// Appends a callback to the ready queue.
+    #[inline]
+    pub fn push(&mut self, callback: C) {
+        self.ready.push(Ready::Callback(callback));
+    }
+
+    /// The callbacks and tasks that are ready, in order; what other threads pushed since the last
+    /// turn is not among them.
+    pub fn ready(&self) -> &ReadyQueue<C> {
+        &self.ready
+    }
+
+    /// Sets a timer.
+    pub fn set_timer(&mut self, deadline: Instant, entry: Notify<C>) -> TimerKey {
+        self.timers.set(deadline, entry)
+    }
+
+    /// Cancels a timer and returns what it would have resumed, or `None` if it is not set.
+    pub fn cancel_timer(&mut self, key: TimerKey) -> Option<Notify<C>> {
+        self.timers.cancel(key)
+    }
+
+    /// The timers that are set.
+    pub fn timers(&self) -> &Timers<Notify<C>> {
+        &self.timers
+    }
+
+    /// Has `waiter` resumed whenever `fd` is ready in `direction` (a callback: until unwatched; a
+    /// Waker: once), and returns the waiter that it replaces.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)`: EBADF for what is no open descriptor, EPERM for a regular file.
+    pub fn watch(
+        &mut self,
+        fd: RawFd,
+        direction: Direction,
+        waiter: Notify<C>,
+    ) -> io::Result<Option<Notify<C>>> {
+        self.sources.watch(fd, direction, waiter)
+    }
+
+    /// Ends a watch and returns its waiter. To be called before the descriptor is closed.
+    pub fn unwatch(&mut self, fd: RawFd, direction: Direction) -> Option<Notify<C>> {
+        self.sources.unwatch(fd, direction)
+    }
+
+    /// Who waits for `fd`.
+    pub fn waiter(&self, fd: RawFd, direction: Direction) -> Option<&Notify<C>> {
+        self.sources.waiter(fd, direction)
+    }
+
+    /// Every watched descriptor with what is waited for.
+    pub fn watched(&self) -> impl Iterator<Item = (RawFd, Interest)> {
+        self.sources.iter()
+    }
+
+    /// Ends the run after the turn that is under way, or after the next one's.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Takes every entry, timer and waiter out, for the caller to drop where dropping is safe:
+    /// dropping may run user code, which may come back here.
+    pub fn take_all(&mut self) -> Remains<C> {
+        self.inbox.drain_into(&mut self.arrived);
+        self.ready.append(&mut self.arrived);
+        let mut notify = self.timers.take_all();
+        notify.append(&mut self.sources.take_all());
+        Remains { ready: self.ready.take_all(), notify }
+    }
+
+    /// How long the turn may park: not at all if anything is ready, otherwise until the next
+    /// deadline.
+    fn begin_park(&mut self) -> Parking {
+        let now = self.clock.now();
+        let timeout = if self.stopping || !self.ready.is_empty() || !self.inbox.begin_park() {
+            Some(Duration::ZERO)
+        } else {
+            self.timers.next_deadline().map(|deadline| deadline.saturating_duration_since(now))
+        };
+        let jump = match (&self.clock, timeout) {
+            // On a mock clock nobody waits for time to pass: look at the descriptors, then jump.
+            (Clock::Mock(_), Some(wait)) if !wait.is_zero() => self.timers.next_deadline(),
+            _ => None,
+        };
+        Parking {
+            driver: Arc::clone(&self.driver),
+            events: self.events.take().unwrap_or_else(Events::new),
+            timeout: if jump.is_some() { Some(Duration::ZERO) } else { timeout },
+            jump,
+        }
+    }
+
+    /// Makes ready what arrived during the park: injected entries, then events, then deadlines.
+    fn end_park(&mut self, parking: Parking, parked: &io::Result<()>) {
+        self.inbox.end_park();
+        self.inbox.drain_into(&mut self.arrived);
+        self.ready.append(&mut self.arrived);
+        let mut seen = false;
+        if parked.is_ok() {
+            for event in parking.events.iter() {
+                seen = true;
+                self.sources.dispatch(event, |waiter| resume(&mut self.ready, waiter));
+            }
+        }
+        self.events = Some(parking.events);
+        if let (Clock::Mock(clock), Some(deadline)) = (&self.clock, parking.jump) {
+            // Wakers that the events woke are in the inbox, not yet in the queue.
+            if !seen && self.ready.is_empty() && self.inbox.is_empty() {
+                clock.advance_to(deadline);
+            }
+        }
+        if !self.timers.is_empty() {
+            let now = self.clock.now();
+            while let Some(entry) = self.timers.pop_due(now) {
+                resume(&mut self.ready, entry);
+            }
+        }
+        // A task that an event or a deadline woke runs in this turn, not the next.
+        self.inbox.drain_into(&mut self.arrived);
+        self.ready.append(&mut self.arrived);
+        self.ready.begin_turn();
+    }
+}
+
+fn resume<C>(ready: &mut ReadyQueue<C>, notify: Notify<C>) {
+    match notify {
+        Notify::Callback(callback) => ready.push(Ready::Callback(callback)),
+        Notify::Waker(waker) => waker.wake(),
+    }
+}
+
+/// What was left in a loop when it was emptied.
+#[derive(Debug)]
+pub struct Remains<C> {
+    /// The ready queue.
+    pub ready: VecDeque<Ready<C>>,
+    /// Timers and waiters.
+    pub notify: Vec<Notify<C>>,
+}
+
+/// A park that is about to happen, separate from the loop so that nothing of the loop is borrowed
+/// while its thread sleeps.
+#[derive(Debug)]
+pub struct Parking {
+    driver: Arc<Driver>,
+    events: Events,
+    timeout: Option<Duration>,
+    /// The deadline to which a mock clock jumps if the park brings nothing.
+    jump: Option<Instant>,
+}
+
+impl Parking {
+    /// Whether this only looks and does not sleep.
+    pub fn is_poll(&self) -> bool {
+        self.timeout == Some(Duration::ZERO)
+    }
+
+    /// Sleeps.
+    ///
+    /// # Errors
+    /// `Interrupted` when a signal arrived; the turn goes on with what is there.
+    pub fn park(&mut self) -> io::Result<()> {
+        self.driver.park(&mut self.events, self.timeout)
+    }
+}
+
+/// What a door supplies to a run: where the loop is kept, how the thread sleeps, what a callback
+/// is.
+pub trait Door {
+    /// A callback.
+    type Callback: Clone;
+    /// What ends a run before somebody stops it.
+    type Break: From<io::Error>;
+
+    /// Lends the loop to `f`, which must not run callbacks or drop what may run user code.
+    fn with<R>(&self, f: impl FnOnce(&mut EventLoop<Self::Callback>) -> R) -> R;
+
+    /// Sleeps through `parking`, having given up whatever other threads need.
+    ///
+    /// # Errors
+    /// The error of [`Parking::park`].
+    fn park(&self, parking: &mut Parking) -> io::Result<()> {
+        parking.park()
+    }
+
+    /// Called after each park, before anything of the turn runs; a signal may have arrived.
+    ///
+    /// # Errors
+    /// What ends the run; the turn's entries stay in the queue.
+    fn parked(&self) -> Result<(), Self::Break> {
+        Ok(())
+    }
+
+    /// Runs one callback.
+    ///
+    /// # Errors
+    /// What ends the run; the rest of the turn stays in the queue.
+    fn call(&self, callback: Self::Callback) -> Result<(), Self::Break>;
+
+    /// Called when a batch of callbacks has run, also when one of them ended the run: whatever
+    /// they left to be done once a turn.
+    fn batch_ran(&self) {}
+}
+
+/// Runs turns until the loop is stopped.
+///
+/// # Errors
+/// What a callback, a signal or a broken driver ended the run with. Nothing that was ready is
+/// lost: it runs when the loop is run again.
+pub fn run<D: Door>(door: &D) -> Result<(), D::Break> {
+    loop {
+        turn(door)?;
+        if door.with(|event_loop| std::mem::take(&mut event_loop.stopping)) {
+            return Ok(());
+        }
+    }
+}
+
+/// One turn: park, collect, run what is ready.
+fn turn<D: Door>(door: &D) -> Result<(), D::Break> {
+    let mut parking = door.with(EventLoop::begin_park);
+    let parked = door.park(&mut parking);
+    door.with(|event_loop| event_loop.end_park(parking, &parked));
+    if let Err(error) = parked
+        && error.kind() != io::ErrorKind::Interrupted
+    {
+        return Err(error.into());
+    }
+    door.parked()?;
+    let ran = run_batch(door);
+    door.batch_ran();
+    ran
+}
+
+fn run_batch<D: Door>(door: &D) -> Result<(), D::Break> {
+    while let Some(entry) = door.with(|event_loop| event_loop.ready.next_of_turn()) {
+        match entry {
+            Ready::Callback(callback) => door.call(callback)?,
+            Ready::Task(runnable) => {
+                runnable.run();
+            }
+        }
+    }
+    Ok(())
+}
