@@ -1,0 +1,157 @@
+"""Fixtures of the behaviour tests: every test runs on both loops and leaves nothing behind.
+
+A test fails, whatever it asserts, when a loop's exception handler was called, an error was logged
+to the "asyncio" logger, an exception was lost in a finalizer or a thread, or a descriptor, thread,
+task or loop is left over. A test that provokes such an error takes it from ``strays`` or
+``asyncio_errors`` and judges it.
+
+``async def`` tests run on the ``loop`` fixture, which they must name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.certificates import Certificates
+from support.leaks import ErrorLog, Ledger, Strays
+from support.loops import Loop, LoopFactory, kinds, new_loop, rondel_is_built, stdlib_only
+
+GUARD = 30.0
+"""Seconds after which an ``async def`` test is taken to hang."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Warnings are errors. pytest's own rule for a failing finalizer is left to the fixtures below.
+    config.addinivalue_line("filterwarnings", "error")
+    if not rondel_is_built() and not stdlib_only():
+        raise pytest.UsageError(
+            "rondel is not importable: build it first, or set RONDEL_TESTS_STDLIB_ONLY=1 "
+            "to try the tests on the standard library's loop alone"
+        )
+
+
+def pytest_report_header() -> str:
+    return f"loops: {', '.join(kinds())}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if stdlib_only():
+        terminalreporter.section("RONDEL WAS NOT TESTED", red=True, bold=True)
+        terminalreporter.line("It is not built; only the standard library's loop ran.")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(120))
+
+
+def pytest_collection_finish() -> None:
+    # A first loop makes what a process keeps for all loops; then everything so far is taken out
+    # of the collector's sight, which makes the collections around each test cheap.
+    for kind in kinds():
+        loop = new_loop(kind)
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an ``async def`` test on its loop, bounded in time."""
+    test = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(test):
+        return None
+    loop = pyfuncitem.funcargs.get("loop")
+    if not isinstance(loop, asyncio.AbstractEventLoop):
+        raise pytest.UsageError(f"{pyfuncitem.nodeid} is async and must name the loop fixture")
+    names = inspect.signature(test).parameters
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+
+    async def guarded() -> None:
+        async with asyncio.timeout(GUARD):
+            await test(**arguments)
+
+    loop.run_until_complete(guarded())
+    return True
+
+
+@pytest.fixture(params=kinds())
+def loop_kind(request: pytest.FixtureRequest) -> str:
+    """Which loop the test runs on."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def nothing_left_behind() -> Iterator[None]:
+    """Fail the test when descriptors, threads or lost errors are left after it."""
+    ledger = Ledger()
+    yield
+    left = ledger.close()
+    assert not left, "\n".join(left)
+
+
+@pytest.fixture
+def asyncio_errors(nothing_left_behind: None) -> Iterator[ErrorLog]:
+    """Errors on the "asyncio" logger; those the test does not take fail it."""
+    log = ErrorLog()
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(log)
+    yield log
+    gc.collect()
+    logger.removeHandler(log)
+    left = [record.getMessage() for record in log.take()]
+    assert not left, f"errors logged that the test did not expect: {left}"
+
+
+@pytest.fixture
+def strays(asyncio_errors: ErrorLog) -> Iterator[Strays]:
+    """Calls of the loops' exception handler; those the test does not take fail it."""
+    strays = Strays()
+    yield strays
+    gc.collect()
+    left = strays.take()
+    assert not left, f"exception handler called unexpectedly: {left}"
+
+
+@pytest.fixture
+def loop_factory(loop_kind: str, strays: Strays) -> Iterator[LoopFactory]:
+    """Makes loops that the test must close."""
+    factory = LoopFactory(loop_kind, strays)
+    yield factory
+    left = factory.left_open()
+    factory.made.clear()
+    assert not left, f"loops not closed: {left}"
+
+
+@pytest.fixture
+def loop(loop_factory: LoopFactory) -> Iterator[Loop]:
+    """A loop that is closed after the test, which must leave no task on it."""
+    loop = loop_factory()
+    yield loop
+    if loop.is_closed():
+        return
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.wait(left))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    assert not left, f"tasks left: {left}"
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """A certificate authority made for this run, and a certificate for localhost."""
+    folder: Path = tmp_path_factory.mktemp("certificates")
+    return Certificates(folder)
