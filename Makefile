@@ -1,0 +1,141 @@
+# Builds, runs, tests and checks Rondel. `make` alone lists what can be made.
+#
+# Two kinds of virtual environment are kept: .venv holds the release build and the linters, on the newest Python found;
+# .venvs/cp3XX hold, for each Python found, the wheel that its tests run on.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.SECONDARY: # keep the environments
+.NOTPARALLEL: # cargo and the tests use all cores themselves
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON := .venv/bin/python
+REPORTS := target/reports
+# Rust tools that requirements/lint.txt installs are found as `cargo NAME`.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+pip_install = -m pip install --quiet --require-virtualenv
+
+# The Pythons to test: all that are found, or `make test PY=3.13`.
+tested = $(if $(PY),cp$(subst .,,$(PY)),$(shell scripts/pythons))
+
+.PHONY: help
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
+
+# --- Build -----------------------------------------------------------------------------------------------------------
+
+.PHONY: build
+build: .venv/.build ## Build for release; .venv/bin/python can import it
+	@VIRTUAL_ENV=$(CURDIR)/.venv maturin develop --release --locked
+
+.venv/.build: requirements/build.txt requirements/examples.txt
+	@python=$$(scripts/pythons newest) && echo "Setting up .venv on $$python" && "$$python" -m venv --clear .venv
+	@$(PYTHON) $(pip_install) -r requirements/build.txt -r requirements/examples.txt
+	@touch $@
+
+.venv/.lint: .venv/.build requirements/lint.txt requirements/test.txt
+	@echo "Installing the linters into .venv"
+	@$(PYTHON) $(pip_install) -r requirements/lint.txt
+	@touch $@
+
+# --- Run -------------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: build ## Run every example on Rondel, then compare asyncio, threads and processes
+	@$(PYTHON) scripts/demo.py
+
+# --- Test ------------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: ## Run all tests, on every Python found (or PY=3.13), and the lints
+	@rm -rf $(REPORTS)
+	@mkdir -p $(REPORTS)
+	@status=0; \
+	$(MAKE) --keep-going test-rust test-python lint 2>&1 | tee $(REPORTS)/all.txt || status=$$?; \
+	sed -n 's/^make.*\*\*\* \[[^ ]* \(.*\)\] .*/FAILED: make \1/p' $(REPORTS)/all.txt; \
+	$(PYTHON) scripts/closing_lines.py $(REPORTS) || status=$$?; \
+	exit $$status
+
+.PHONY: test-rust
+test-rust: .venv/.lint ## Run the Rust tests and the examples in the documentation
+	@mkdir -p $(REPORTS)
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		cargo nextest run --locked --workspace --exclude rondel-python; \
+	else \
+		cargo test --locked --workspace --exclude rondel-python --all-targets --no-fail-fast; \
+	fi 2>&1 | tee $(REPORTS)/rust.log
+	@cargo test --locked --workspace --exclude rondel-python --doc --no-fail-fast 2>&1 | tee $(REPORTS)/rust-doc.log
+
+.PHONY: test-python
+test-python: $(addprefix test-,$(tested)) ## Run the Python tests on every Python found (or PY=3.13)
+
+# What the tests run on is as fast as a release and checks itself: debug assertions, arithmetic overflow. One target
+# folder a Python, since PyO3 is compiled anew whenever the Python changes.
+test-cp3%: wheel_env = CARGO_TARGET_DIR=target/cp3$* \
+	CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true \
+	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+test-cp3%: venv = .venvs/cp3$*
+test-cp3%: .venvs/cp3%/.test .venv/.build
+	@mkdir -p $(REPORTS) && rm -rf target/cp3$*/wheels
+	@$(wheel_env) maturin build --release --locked --interpreter $(venv)/bin/python --out target/cp3$*/wheels
+	@$(venv)/bin/python $(pip_install) --force-reinstall --no-deps target/cp3$*/wheels/*.whl
+	@$(venv)/bin/python -X dev -W error -m pytest $(PYTEST) 2>&1 | tee $(REPORTS)/cp3$*.log
+
+.venvs/cp3%/.test: requirements/test.txt requirements/examples.txt
+	@python=$$(scripts/pythons cp3$*) && echo "Setting up .venvs/cp3$* on $$python" && "$$python" -m venv --clear $(@D)
+	@$(@D)/bin/python $(pip_install) -r requirements/test.txt
+	@touch $@
+
+# --- Check -----------------------------------------------------------------------------------------------------------
+
+.PHONY: lint
+lint: lint-rust lint-dependencies lint-rooms lint-python lint-types lint-stubs ## Check format, lints, types, stubs, licences
+
+.PHONY: lint-rust
+lint-rust: .venv/.lint ## Check the Rust code: rustfmt, clippy, rustdoc
+	cargo fmt --all --check
+	PYO3_PYTHON=$(CURDIR)/$(PYTHON) cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --exclude rondel-python --no-deps --document-private-items --quiet
+
+.PHONY: lint-dependencies
+lint-dependencies: .venv/.lint ## Check the crates used: licences, bans, sources, advisories
+	cargo deny --locked --log-level error check --hide-inclusion-graph bans licenses sources
+	@if timeout 60 cargo deny --locked --log-level off fetch db >/dev/null 2>&1; then \
+		cargo deny --locked --log-level error check --disable-fetch advisories; \
+	else \
+		echo "advisories not checked: their database cannot be fetched from here"; \
+	fi
+
+.PHONY: lint-rooms
+lint-rooms: .venv/.build ## Check that each room of the house keeps to its rules
+	$(PYTHON) scripts/rooms.py
+
+.PHONY: lint-python
+lint-python: .venv/.lint ## Check the Python code: ruff
+	ruff check --quiet
+	ruff format --check --quiet
+
+.PHONY: lint-types
+lint-types: .venv/.lint ## Check the types, for the oldest and the newest Python: mypy
+	mypy --python-version 3.11
+	mypy --python-version 3.14
+
+.PHONY: lint-stubs
+lint-stubs: .venv/.lint build ## Check that the stubs say what the native module does
+	$(PYTHON) -m mypy.stubtest rondel --allowlist .config/stubtest-allowlist.txt
+
+.PHONY: format
+format: .venv/.lint ## Format the Rust and the Python code
+	cargo fmt --all
+	ruff check --fix --quiet || true
+	ruff format --quiet
+
+# --- Tidy ------------------------------------------------------------------------------------------------------------
+
+.PHONY: clean
+clean: ## Remove all that was built, set up or generated
+	rm -rf target build dist .venv .venvs examples/data python/rondel/*.so
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find python tests examples benches scripts -name __pycache__ -prune -exec rm -rf {} +
