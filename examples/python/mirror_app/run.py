@@ -34,7 +34,7 @@ async def mirror(targets: list[Target], options: Options, progress: Progress) ->
     outcomes: Counter[str] = Counter()
     waiting = iter(targets)  # shared: each worker takes the next one
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=options.jobs),
+        connector=aiohttp.TCPConnector(limit=0),  # the workers are the limit
         timeout=aiohttp.ClientTimeout(
             connect=options.timeout, sock_connect=options.timeout, sock_read=options.timeout
         ),
