@@ -1,5 +1,6 @@
 //! Time as the loop sees it: nanoseconds of a monotonic clock, or of a clock that tests move.
 
+use std::ops::{Add, Sub};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -33,6 +34,24 @@ impl Instant {
     /// How long from `earlier` to this moment; zero if `earlier` is later.
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    /// As [`saturating_add`](Self::saturating_add).
+    fn add(self, delay: Duration) -> Self {
+        self.saturating_add(delay)
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    /// As [`saturating_duration_since`](Self::saturating_duration_since).
+    fn sub(self, earlier: Self) -> Duration {
+        self.saturating_duration_since(earlier)
     }
 }
 

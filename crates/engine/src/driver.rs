@@ -13,12 +13,29 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
+/// The name that users see as `loop.driver`.
+pub const NAME: &str = "epoll";
+
 /// As many events as one park can bring; the rest is still there at the next, being
 /// level-triggered. 1,024 events are 12 KiB.
 const EVENTS_PER_PARK: usize = 1024;
 
 /// The token of the eventfd; sources have tokens below it.
 const UNPARK_TOKEN: u64 = u64::MAX;
+
+/// Whether the kernel takes timeouts in nanoseconds.
+///
+/// # Errors
+/// Why not: the kernel is older than Linux 5.11, or a sandbox denies the call.
+pub fn probe_exact_timeouts() -> Result<(), String> {
+    let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(|error| error.to_string())?;
+    let nanosecond = Timespec { tv_sec: 0, tv_nsec: 1 };
+    let mut events = Vec::with_capacity(1);
+    match epoll::wait(&epoll, spare_capacity(&mut events), Some(&nanosecond)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
 
 /// What a descriptor is watched for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +69,10 @@ pub(crate) struct Event {
 
 /// The buffer that the kernel fills while the loop is parked.
 pub(crate) struct Events(Vec<epoll::Event>);
+
+// SAFETY: the field that is declared as a pointer is only ever filled with a token (`new_u64`), and
+// a number means the same on every thread.
+unsafe impl Send for Events {}
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -126,11 +147,6 @@ impl Driver {
             unparker: Unparker(Arc::new(event)),
             exact_timeouts: AtomicBool::new(true),
         })
-    }
-
-    /// The name that users see as `loop.driver`.
-    pub const fn name(&self) -> &'static str {
-        "epoll"
     }
 
     /// Whether timeouts below a millisecond are kept exactly, as far as has been seen.

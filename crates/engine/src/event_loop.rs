@@ -27,8 +27,8 @@ pub enum Notify<C> {
 
 /// Everything that a loop is, apart from the thread that runs it and the door it stands behind.
 ///
-/// No method runs a callback, so a door may keep this behind a borrow that callbacks, too, can
-/// take. Wakers are woken in here: they reach nothing but the inbox.
+/// No method runs a callback or wakes a Waker, so a door may keep this behind a borrow that
+/// callbacks and Wakers, which may be anybody's, can take too.
 #[derive(Debug)]
 pub struct EventLoop<C> {
     ready: ReadyQueue<C>,
@@ -41,6 +41,8 @@ pub struct EventLoop<C> {
     events: Option<Events>,
     /// Reused from turn to turn.
     arrived: Vec<Ready<C>>,
+    /// The Wakers of the events and deadlines of this turn; reused, too.
+    woken: Vec<Waker>,
     stopping: bool,
 }
 
@@ -60,6 +62,7 @@ impl<C: Clone> EventLoop<C> {
             clock,
             events: Some(Events::new()),
             arrived: Vec::new(),
+            woken: Vec::new(),
             stopping: false,
         })
     }
@@ -140,6 +143,11 @@ impl<C: Clone> EventLoop<C> {
         self.sources.waiter(fd, direction)
     }
 
+    /// Everything that waits for a descriptor.
+    pub fn waiters(&self) -> impl Iterator<Item = &Notify<C>> {
+        self.sources.waiters()
+    }
+
     /// Every watched descriptor with what is waited for.
     pub fn watched(&self) -> impl Iterator<Item = (RawFd, Interest)> {
         self.sources.iter()
@@ -183,41 +191,51 @@ impl<C: Clone> EventLoop<C> {
     }
 
     /// Makes ready what arrived during the park: injected entries, then events, then deadlines.
-    fn end_park(&mut self, parking: Parking, parked: &io::Result<()>) {
+    /// Returns the Wakers among them, to be woken outside and given back to
+    /// [`begin_turn`](Self::begin_turn).
+    fn end_park(&mut self, parking: Parking, parked: &io::Result<()>) -> Vec<Waker> {
         self.inbox.end_park();
         self.inbox.drain_into(&mut self.arrived);
         self.ready.append(&mut self.arrived);
+        let mut woken = std::mem::take(&mut self.woken);
         let mut seen = false;
         if parked.is_ok() {
             for event in parking.events.iter() {
                 seen = true;
-                self.sources.dispatch(event, |waiter| resume(&mut self.ready, waiter));
+                self.sources.dispatch(event, |waiter| resume(&mut self.ready, &mut woken, waiter));
             }
         }
         self.events = Some(parking.events);
-        if let (Clock::Mock(clock), Some(deadline)) = (&self.clock, parking.jump) {
-            // Wakers that the events woke are in the inbox, not yet in the queue.
-            if !seen && self.ready.is_empty() && self.inbox.is_empty() {
-                clock.advance_to(deadline);
-            }
+        if let (Clock::Mock(clock), Some(deadline)) = (&self.clock, parking.jump)
+            && !seen
+            && self.ready.is_empty()
+            && self.inbox.is_empty()
+        {
+            clock.advance_to(deadline);
         }
         if !self.timers.is_empty() {
             let now = self.clock.now();
             while let Some(entry) = self.timers.pop_due(now) {
-                resume(&mut self.ready, entry);
+                resume(&mut self.ready, &mut woken, entry);
             }
         }
-        // A task that an event or a deadline woke runs in this turn, not the next.
+        woken
+    }
+
+    /// Sets the mark of the turn. A task that an event or a deadline woke is in the inbox by now,
+    /// and runs in this turn, not the next.
+    fn begin_turn(&mut self, woken: Vec<Waker>) {
+        self.woken = woken;
         self.inbox.drain_into(&mut self.arrived);
         self.ready.append(&mut self.arrived);
         self.ready.begin_turn();
     }
 }
 
-fn resume<C>(ready: &mut ReadyQueue<C>, notify: Notify<C>) {
+fn resume<C>(ready: &mut ReadyQueue<C>, woken: &mut Vec<Waker>, notify: Notify<C>) {
     match notify {
         Notify::Callback(callback) => ready.push(Ready::Callback(callback)),
-        Notify::Waker(waker) => waker.wake(),
+        Notify::Waker(waker) => woken.push(waker),
     }
 }
 
@@ -291,7 +309,12 @@ pub trait Door {
 
     /// Called when a batch of callbacks has run, also when one of them ended the run: whatever
     /// they left to be done once a turn.
-    fn batch_ran(&self) {}
+    ///
+    /// # Errors
+    /// What ends the run, unless a callback has ended it already.
+    fn batch_ran(&self) -> Result<(), Self::Break> {
+        Ok(())
+    }
 }
 
 /// Runs turns until the loop is stopped.
@@ -301,9 +324,14 @@ pub trait Door {
 /// lost: it runs when the loop is run again.
 pub fn run<D: Door>(door: &D) -> Result<(), D::Break> {
     loop {
-        turn(door)?;
-        if door.with(|event_loop| std::mem::take(&mut event_loop.stopping)) {
-            return Ok(());
+        let ran = turn(door);
+        let stopped = door.with(|event_loop| {
+            // A run that breaks off is over, too: a stop that was asked for is not left behind
+            // for the next one.
+            std::mem::take(&mut event_loop.stopping)
+        });
+        if stopped || ran.is_err() {
+            return ran;
         }
     }
 }
@@ -312,7 +340,11 @@ pub fn run<D: Door>(door: &D) -> Result<(), D::Break> {
 fn turn<D: Door>(door: &D) -> Result<(), D::Break> {
     let mut parking = door.with(EventLoop::begin_park);
     let parked = door.park(&mut parking);
-    door.with(|event_loop| event_loop.end_park(parking, &parked));
+    let mut woken = door.with(|event_loop| event_loop.end_park(parking, &parked));
+    for waker in woken.drain(..) {
+        waker.wake();
+    }
+    door.with(|event_loop| event_loop.begin_turn(woken));
     if let Err(error) = parked
         && error.kind() != io::ErrorKind::Interrupted
     {
@@ -320,8 +352,8 @@ fn turn<D: Door>(door: &D) -> Result<(), D::Break> {
     }
     door.parked()?;
     let ran = run_batch(door);
-    door.batch_ran();
-    ran
+    let finished = door.batch_ran();
+    ran.and(finished)
 }
 
 fn run_batch<D: Door>(door: &D) -> Result<(), D::Break> {

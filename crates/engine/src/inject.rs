@@ -63,7 +63,11 @@ impl<T> Inbox<T> {
     /// Announces a park; `false` means that something arrived and the loop must not sleep.
     pub(crate) fn begin_park(&self) -> bool {
         self.parked.store(true, Ordering::SeqCst);
-        self.is_empty()
+        let sleeps = self.is_empty();
+        if !sleeps {
+            self.parked.store(false, Ordering::SeqCst);
+        }
+        sleeps
     }
 
     pub(crate) fn end_park(&self) {

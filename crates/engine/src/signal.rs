@@ -5,10 +5,56 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use signal_hook::SigId;
+use signal_hook::consts::FORBIDDEN;
+use signal_hook::flag::register_conditional_default;
 use signal_hook::low_level::{register, unregister};
+
+pub use signal_hook::consts::{
+    SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH,
+};
+
+/// Of one signal, in the whole process: how many pipes it is written to.
+struct Listeners {
+    signal: i32,
+    count: usize,
+    /// Set while there are none, when the signal does again what it does by default: a handler
+    /// that was once installed cannot be taken out safely, other libraries may have chained
+    /// theirs to it.
+    nobody: Arc<AtomicBool>,
+}
+
+static LISTENERS: Mutex<Vec<Listeners>> = Mutex::new(Vec::new());
+
+fn listeners() -> MutexGuard<'static, Vec<Listeners>> {
+    LISTENERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts one more listener, and takes the default action away if it is the first.
+fn listen(signal: i32) {
+    let mut table = listeners();
+    if let Some(entry) = table.iter_mut().find(|entry| entry.signal == signal) {
+        entry.count += 1;
+        entry.nobody.store(false, Ordering::SeqCst);
+        return;
+    }
+    let nobody = Arc::new(AtomicBool::new(false));
+    // A signal without a name (a real-time one) has no default that could be emulated: once
+    // listened to it stays without effect when nobody listens.
+    let _ = register_conditional_default(signal, Arc::clone(&nobody));
+    table.push(Listeners { signal, count: 1, nobody });
+}
+
+/// Counts one listener less, and brings the default action back if it was the last.
+fn unlisten(signal: i32) {
+    if let Some(entry) = listeners().iter_mut().find(|entry| entry.signal == signal) {
+        entry.count -= 1;
+        entry.nobody.store(entry.count == 0, Ordering::SeqCst);
+    }
+}
 
 /// Both ends of the pipe. Signals that arrive while it is full are merged, as signals are.
 #[derive(Debug)]
@@ -40,15 +86,19 @@ impl SignalPipe {
         self.write.as_raw_fd()
     }
 
-    /// Has `signal` written to the pipe from now on, instead of its default action.
+    /// Has `signal` written to the pipe until the pipe is dropped, instead of its default action,
+    /// which returns with the end of the last pipe that listens.
     ///
     /// # Errors
-    /// A signal that cannot be caught or does not exist.
+    /// `InvalidInput` for a signal that cannot be caught or does not exist.
     pub fn register(&mut self, signal: i32) -> io::Result<()> {
         if self.registered.iter().any(|(registered, _)| *registered == signal) {
             return Ok(());
         }
         let write = Arc::clone(&self.write);
+        if FORBIDDEN.contains(&signal) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let number = u8::try_from(signal).map_err(|_| io::ErrorKind::InvalidInput)?;
         // SAFETY: the action is one write(2) to a non-blocking descriptor that it owns: it is
         // async-signal-safe, takes no lock and allocates nothing.
@@ -57,6 +107,7 @@ impl SignalPipe {
                 let _ = (&*write).write(&[number]);
             })
         }?;
+        listen(signal);
         self.registered.push((signal, id));
         Ok(())
     }
@@ -78,8 +129,9 @@ impl SignalPipe {
 
 impl Drop for SignalPipe {
     fn drop(&mut self) {
-        for (_, id) in self.registered.drain(..) {
+        for (signal, id) in self.registered.drain(..) {
             unregister(id);
+            unlisten(signal);
         }
     }
 }
@@ -102,5 +154,6 @@ mod tests {
     fn a_signal_that_cannot_be_caught_is_an_error() {
         let mut pipe = SignalPipe::new().unwrap();
         assert!(pipe.register(100_000).is_err());
+        assert!(pipe.register(signal_hook::consts::SIGKILL).is_err());
     }
 }

@@ -116,6 +116,10 @@ impl<C> Sources<C> {
         }
     }
 
+    pub(crate) fn waiters(&self) -> impl Iterator<Item = &Notify<C>> {
+        self.table.iter().flatten().flat_map(|source| source.reader.iter().chain(&source.writer))
+    }
+
     /// Every watched descriptor with what is waited for, for those who ask for a listing.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (RawFd, Interest)> {
         (0..).zip(&self.table).filter_map(|(fd, source)| Some((fd, source.as_ref()?.wanted())))

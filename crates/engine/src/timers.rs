@@ -65,6 +65,11 @@ impl<E> Timers<E> {
         Some(entry)
     }
 
+    /// Whether a timer is set, and has neither fired nor been cancelled.
+    pub fn contains(&self, key: TimerKey) -> bool {
+        self.entries.get(key.slot).is_some_and(|(serial, _)| *serial == key.serial)
+    }
+
     /// The earliest live deadline.
     pub fn next_deadline(&mut self) -> Option<Instant> {
         while let Some(Reverse(key)) = self.heap.peek() {
