@@ -1,1 +1,39 @@
-//! The Python door of Rondel.
+//! The Python door of Rondel: the native half of `import rondel`.
+//!
+//! This file is the table of contents of the module `rondel._rondel`. The placement rule: native
+//! if it runs per callback, per packet or per task step; Python (`python/rondel`) if it runs per
+//! connection or per loop.
+
+use pyo3::prelude::*;
+
+mod asyncio;
+mod callback;
+mod errors;
+mod event_loop;
+mod ffi;
+mod handle;
+mod kernel;
+mod timer_handle;
+mod transport;
+
+#[pymodule]
+mod _rondel {
+    #[pymodule_export]
+    use crate::event_loop::LoopCore;
+    #[pymodule_export]
+    use crate::event_loop::ForeignTimer;
+    #[pymodule_export]
+    use crate::handle::Handle;
+    #[pymodule_export]
+    use crate::kernel::kernel_features;
+    #[pymodule_export]
+    use crate::timer_handle::TimerHandle;
+    #[pymodule_export]
+    use crate::transport::accept::Acceptor;
+    #[pymodule_export]
+    use crate::transport::stream::StreamTransport;
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)] // a Python name
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

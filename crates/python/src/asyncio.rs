@@ -1,0 +1,49 @@
+//! asyncio's own objects, imported once.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+/// Imports `$module.$name` at the first call and keeps it.
+macro_rules! imported {
+    ($(#[$doc:meta])* $function:ident, $type:ty, $module:literal, $name:literal) => {
+        $(#[$doc])*
+        pub(crate) fn $function(py: Python<'_>) -> PyResult<&Bound<'_, $type>> {
+            static CELL: PyOnceLock<Py<$type>> = PyOnceLock::new();
+            CELL.import(py, $module, $name)
+        }
+    };
+}
+
+imported! {
+    /// `asyncio.Handle`.
+    handle_class, PyType, "asyncio.events", "Handle"
+}
+imported! {
+    /// `asyncio.TimerHandle`.
+    timer_handle_class, PyType, "asyncio.events", "TimerHandle"
+}
+imported! {
+    /// `asyncio.Transport`.
+    transport_class, PyType, "asyncio.transports", "Transport"
+}
+imported! {
+    /// `asyncio.BufferedProtocol`.
+    buffered_protocol_class, PyType, "asyncio.protocols", "BufferedProtocol"
+}
+imported! {
+    /// What `get_extra_info('socket')` returns: a socket that cannot be closed by accident.
+    transport_socket_class, PyType, "asyncio.trsock", "TransportSocket"
+}
+imported! {
+    /// `socket.socket`.
+    socket_class, PyType, "socket", "socket"
+}
+imported! {
+    /// The `asyncio` logger.
+    logger, PyAny, "asyncio.log", "logger"
+}
+imported! {
+    /// `asyncio.constants._SendfileMode`.
+    sendfile_mode, PyAny, "asyncio.constants", "_SendfileMode"
+}

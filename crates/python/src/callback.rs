@@ -1,0 +1,80 @@
+//! What the Python door puts into the engine's queue, and how each is run.
+
+use pyo3::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pyclass::PyTraverseError;
+
+use crate::event_loop::LoopCore;
+use crate::handle::Handle;
+use crate::transport::accept::Acceptor;
+use crate::transport::stream::StreamTransport;
+
+/// One entry of the ready queue, one timer or one descriptor's waiter: two words, no box.
+#[derive(Clone)]
+pub(crate) enum Callback {
+    /// A handle of ours, timed or not.
+    Handle(Py<Handle>),
+    /// Somebody else's handle: whatever has `_run()` and `_cancelled`, as asyncio's have.
+    Foreign(Py<PyAny>),
+    /// A new transport tells its protocol, then begins to read.
+    StreamStart(Py<StreamTransport>),
+    /// A transport's socket is readable.
+    StreamRead(Py<StreamTransport>),
+    /// A transport that has unsent data can send again.
+    StreamWrite(Py<StreamTransport>),
+    /// A transport is done.
+    StreamLost(Py<StreamTransport>),
+    /// Connections wait to be accepted.
+    Accept(Py<Acceptor>),
+    /// Signal numbers wait in the loop's signal pipe.
+    Signals(Py<LoopCore>),
+}
+
+impl Callback {
+    /// Runs it. What it raises has been reported when this returns.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt`, which end the run.
+    #[inline]
+    pub(crate) fn run(&self, py: Python<'_>) -> PyResult<()> {
+        match self {
+            Self::Handle(handle) => Handle::run(handle.bind(py)),
+            Self::Foreign(handle) => {
+                let handle = handle.bind(py);
+                if handle.getattr(intern!(py, "_cancelled"))?.is_truthy()? {
+                    return Ok(());
+                }
+                handle.call_method0(intern!(py, "_run")).map(drop)
+            }
+            Self::StreamStart(transport) => StreamTransport::start(transport.bind(py)),
+            Self::StreamRead(transport) => StreamTransport::read_ready(transport.bind(py)),
+            Self::StreamWrite(transport) => StreamTransport::write_ready(transport.bind(py)),
+            Self::StreamLost(transport) => StreamTransport::lost(transport.bind(py)),
+            Self::Accept(acceptor) => Acceptor::accept_ready(acceptor.bind(py)),
+            Self::Signals(core) => LoopCore::signals_arrived(core.bind(py)),
+        }
+    }
+
+    /// The object behind it, for reports.
+    pub(crate) fn object<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.pointer().clone_ref(py).into_bound(py)
+    }
+
+    pub(crate) fn visit(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(self.pointer())
+    }
+
+    fn pointer(&self) -> &Py<PyAny> {
+        match self {
+            Self::Handle(object) => object.as_any(),
+            Self::Foreign(object) => object,
+            Self::StreamStart(object)
+            | Self::StreamRead(object)
+            | Self::StreamWrite(object)
+            | Self::StreamLost(object) => object.as_any(),
+            Self::Accept(object) => object.as_any(),
+            Self::Signals(object) => object.as_any(),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The native half of `rondel.Loop`: what happens per callback, per event and per turn.
+//!
+//! The other half is Python (`python/rondel/loop.py`): it subclasses CPython's own selector loop,
+//! and comes into play once per loop or once per connection. Where native code needs it, it calls
+//! a method whose name begins with an underscore.
+
+mod run;
+mod schedule;
+mod signals;
+mod watch;
+
+pub(crate) use schedule::ForeignTimer;
+
+use std::collections::HashMap;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::PyVisit;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::pyclass::PyTraverseError;
+use pyo3::types::{PyDict, PyTuple};
+use rondel_engine::clock::Clock;
+use rondel_engine::signal::SignalPipe;
+use rondel_engine::{EventLoop, Notify, Ready, TimerKey};
+
+use crate::callback::Callback;
+use crate::errors::{loop_is_closed, os_error};
+use crate::ffi::cell::AttachedCell;
+use crate::transport::receive::ReceiveBuffer;
+use crate::transport::stream::StreamTransport;
+
+/// What a loop is made of while it is open.
+pub(crate) struct Open {
+    engine: EventLoop<Callback>,
+    signal_pipe: SignalPipe,
+    /// Transports that hold unsent data of this turn.
+    to_flush: Vec<Py<StreamTransport>>,
+    /// Objects, not numbers, that were given to `add_reader` or `add_writer`, by descriptor: they
+    /// can be taken off the watch even after they were closed and lost their number.
+    watched_objects: HashMap<RawFd, Py<PyAny>>,
+    receive_buffer: Option<ReceiveBuffer>,
+}
+
+/// The native core of `rondel.Loop`.
+#[pyclass(subclass, frozen, module = "rondel._rondel")]
+pub(crate) struct LoopCore {
+    open: AttachedCell<Option<Open>>,
+    /// `loop.get_debug()`, to be read per call.
+    debug: AtomicBool,
+    running: AtomicBool,
+}
+
+impl LoopCore {
+    /// Lends the open loop to `f`; the rules are those of [`AttachedCell::with`].
+    ///
+    /// # Errors
+    /// `RuntimeError` if the loop is closed.
+    #[inline]
+    pub(crate) fn with_open<R>(
+        &self,
+        py: Python<'_>,
+        f: impl FnOnce(&mut Open) -> R,
+    ) -> PyResult<R> {
+        self.open.with(py, |open| open.as_mut().map(f)).ok_or_else(loop_is_closed)
+    }
+
+    /// Lends the engine of the open loop to `f`.
+    ///
+    /// # Errors
+    /// `RuntimeError` if the loop is closed.
+    #[inline]
+    pub(crate) fn with_engine<R>(
+        &self,
+        py: Python<'_>,
+        f: impl FnOnce(&mut EventLoop<Callback>) -> R,
+    ) -> PyResult<R> {
+        self.with_open(py, |open| f(&mut open.engine))
+    }
+
+    pub(crate) fn is_debug(&self) -> bool {
+        self.debug.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_running_now(&self) -> bool {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// Appends to the ready queue.
+    ///
+    /// # Errors
+    /// `RuntimeError` if the loop is closed.
+    #[inline]
+    pub(crate) fn push(&self, py: Python<'_>, callback: Callback) -> PyResult<()> {
+        self.with_engine(py, |engine| engine.push(callback))
+    }
+
+    pub(crate) fn cancel_timer(&self, py: Python<'_>, key: TimerKey) {
+        // What is taken out is dropped out here; on a closed loop there is nothing to take.
+        drop(self.with_engine(py, |engine| engine.cancel_timer(key)));
+    }
+
+    pub(crate) fn timer_is_set(&self, py: Python<'_>, key: TimerKey) -> bool {
+        self.with_engine(py, |engine| engine.timers().contains(key)).unwrap_or(false)
+    }
+
+    /// Has `transport` flushed when the current batch of callbacks has run.
+    pub(crate) fn flush_later(&self, py: Python<'_>, transport: Py<StreamTransport>) {
+        // A closed loop has closed its transports' descriptors or will never send again.
+        drop(self.with_open(py, |open| open.to_flush.push(transport)));
+    }
+
+    fn take_to_flush(&self, py: Python<'_>) -> Vec<Py<StreamTransport>> {
+        self.open
+            .with(py, |open| open.as_mut().map(|open| std::mem::take(&mut open.to_flush)))
+            .unwrap_or_default()
+    }
+
+    /// Takes the loop's receive buffer, or makes one: a nested read must not find it in use.
+    pub(crate) fn take_receive_buffer(&self, py: Python<'_>) -> ReceiveBuffer {
+        self.open
+            .with(py, |open| open.as_mut().and_then(|open| open.receive_buffer.take()))
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn put_receive_buffer(&self, py: Python<'_>, buffer: ReceiveBuffer) {
+        self.open.with(py, |open| {
+            if let Some(open) = open {
+                open.receive_buffer = Some(buffer);
+            }
+        });
+    }
+}
+
+#[pymethods]
+impl LoopCore {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(
+        py: Python<'_>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let open = Open {
+            engine: EventLoop::new(Clock::Monotonic).map_err(|error| os_error(py, &error))?,
+            signal_pipe: SignalPipe::new().map_err(|error| os_error(py, &error))?,
+            to_flush: Vec::new(),
+            watched_objects: HashMap::new(),
+            receive_buffer: None,
+        };
+        Ok(Self {
+            open: AttachedCell::new(Some(open)),
+            debug: AtomicBool::new(false),
+            running: AtomicBool::new(false),
+        })
+    }
+
+    /// The driver in which this loop parks: ``"epoll"``.
+    #[classattr]
+    fn driver() -> &'static str {
+        rondel_engine::driver::NAME
+    }
+
+    /// Mirrors the debug flag, which native code reads at every call.
+    fn _set_native_debug(&self, enabled: bool) {
+        self.debug.store(enabled, Ordering::Relaxed);
+    }
+
+    /// Gives up everything: queue, timers, watches, descriptors.
+    fn _close_native(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_running_now() {
+            return Err(PyRuntimeError::new_err("Cannot close a running event loop"));
+        }
+        // Dropped outside the borrow, piece by piece: callbacks may be the last owners of anything.
+        if let Some(mut open) = self.open.with(py, Option::take) {
+            drop(open.engine.take_all());
+            drop(open);
+        }
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Lent out at this moment: then it is in use, and what is not visited is kept alive.
+        self.open
+            .visit(|open| open.as_ref().map_or(Ok(()), |open| open.visit(visit)))
+            .unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self) {
+        if let Some(Some(mut open)) = self.open.visit(Option::take) {
+            drop(open.engine.take_all());
+            drop(open);
+        }
+    }
+}
+
+impl Open {
+    fn visit(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        for entry in self.engine.ready().iter() {
+            if let Ready::Callback(callback) = entry {
+                callback.visit(visit)?;
+            }
+        }
+        for entry in self.engine.timers().iter().chain(self.engine.waiters()) {
+            if let Notify::Callback(callback) = entry {
+                callback.visit(visit)?;
+            }
+        }
+        self.to_flush.iter().try_for_each(|transport| visit.call(transport))?;
+        self.watched_objects.values().try_for_each(|object| visit.call(object))
+    }
+}

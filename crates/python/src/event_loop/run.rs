@@ -1,0 +1,121 @@
+//! Running: the engine's turns, with the GIL given up while the loop is parked.
+
+use std::io;
+use std::sync::atomic::Ordering;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use rondel_engine::clock::Clock;
+use rondel_engine::{Door, EventLoop, Parking};
+
+use super::LoopCore;
+use crate::callback::Callback;
+use crate::errors::ends_the_run;
+use crate::transport::stream::StreamTransport;
+
+#[pymethods]
+impl LoopCore {
+    /// Runs turns until `stop()`; what surrounds a run is the Python half's.
+    ///
+    /// Raises what a callback raises if it is `SystemExit` or `KeyboardInterrupt`, or what a
+    /// signal handler raises. Nothing that was ready is lost: it runs with the next run.
+    fn _run_turns(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let core = slf.get();
+        if core.running.swap(true, Ordering::Relaxed) {
+            return Err(PyRuntimeError::new_err("This event loop is already running"));
+        }
+        let ran = rondel_engine::run(&PythonDoor { core: slf });
+        core.running.store(false, Ordering::Relaxed);
+        ran
+    }
+
+    /// Ends the run after the current turn, or after the first turn of the next run.
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        // Stopping a closed loop does nothing, as in asyncio.
+        let _ = self.with_engine(py, EventLoop::stop);
+        Ok(())
+    }
+}
+
+/// The loop as the engine sees it.
+struct PythonDoor<'a, 'py> {
+    core: &'a Bound<'py, LoopCore>,
+}
+
+impl PythonDoor<'_, '_> {
+    /// Runs one callback and reports it if it took too long.
+    #[cold]
+    fn call_in_debug(&self, callback: &Callback) -> PyResult<()> {
+        let py = self.core.py();
+        let began = Clock::Monotonic.now();
+        let ran = callback.run(py);
+        let took = Clock::Monotonic.now().saturating_duration_since(began).as_secs_f64();
+        let limit = self.core.getattr(intern!(py, "slow_callback_duration"))?;
+        if ran.is_ok() && limit.le(took)? {
+            let slow = intern!(py, "_callback_was_slow");
+            self.core.call_method1(slow, (callback.object(py), took))?;
+        }
+        ran
+    }
+}
+
+impl Door for PythonDoor<'_, '_> {
+    type Callback = Callback;
+    type Break = PyErr;
+
+    #[inline]
+    fn with<R>(&self, f: impl FnOnce(&mut EventLoop<Callback>) -> R) -> R {
+        #[allow(clippy::panic)] // a running loop cannot be closed
+        self.core
+            .get()
+            .with_engine(self.core.py(), f)
+            .unwrap_or_else(|_| panic!("the running loop was closed"))
+    }
+
+    fn park(&self, parking: &mut Parking) -> io::Result<()> {
+        if parking.is_poll() {
+            // Giving up the GIL costs more than the look.
+            parking.park()
+        } else {
+            self.core.py().detach(|| parking.park())
+        }
+    }
+
+    #[inline]
+    fn parked(&self) -> PyResult<()> {
+        self.core.py().check_signals()
+    }
+
+    #[inline]
+    fn call(&self, callback: Callback) -> PyResult<()> {
+        let py = self.core.py();
+        let ran = if self.core.get().is_debug() {
+            self.call_in_debug(&callback)
+        } else {
+            callback.run(py)
+        };
+        match ran {
+            Err(error) if !ends_the_run(py, &error) => report_stray(self.core, error),
+            ran => ran,
+        }
+    }
+
+    fn batch_ran(&self) -> PyResult<()> {
+        let py = self.core.py();
+        let mut flushed = Ok(());
+        for transport in self.core.get().take_to_flush(py) {
+            let sent = StreamTransport::flush(transport.bind(py));
+            flushed = flushed.and(sent);
+        }
+        flushed
+    }
+}
+
+/// What is raised outside a callback proper (a handle whose `_run` raises, an accept that fails)
+/// goes to the exception handler; the loop goes on.
+#[cold]
+fn report_stray(core: &Bound<'_, LoopCore>, error: PyErr) -> PyResult<()> {
+    let py = core.py();
+    core.call_method1(intern!(py, "_stray_exception"), (error.into_value(py),)).map(drop)
+}

@@ -1,0 +1,75 @@
+//! State that belongs to whoever is attached to the interpreter.
+
+use std::cell::{Cell, UnsafeCell};
+
+use pyo3::Python;
+
+/// A cell whose content only an attached thread can reach, and only one borrow at a time.
+///
+/// With a GIL, being attached excludes every other thread, so the borrow flag alone keeps order
+/// and a borrow costs a load and two stores. On a free-threaded interpreter a mutex stands in for
+/// the GIL.
+pub(crate) struct AttachedCell<T> {
+    value: UnsafeCell<T>,
+    borrowed: Cell<bool>,
+    #[cfg(Py_GIL_DISABLED)]
+    owner: std::sync::Mutex<()>,
+}
+
+// SAFETY: `with` and `try_with` are the only ways in. Both demand an attached thread, and attached
+// threads exclude each other: by the GIL, or by `owner` where there is none. Neither the flag nor
+// the value is reached in any other way, and `T: Send` lets the value be used by one thread after
+// the other.
+unsafe impl<T: Send> Sync for AttachedCell<T> {}
+
+impl<T> AttachedCell<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self {
+            value: UnsafeCell::new(value),
+            borrowed: Cell::new(false),
+            #[cfg(Py_GIL_DISABLED)]
+            owner: std::sync::Mutex::new(()),
+        }
+    }
+
+    /// Lends the content to `f`, which must neither run Python code (dropping a reference can) nor
+    /// detach: that could come back here, and panics.
+    #[inline]
+    pub(crate) fn with<R>(&self, py: Python<'_>, f: impl FnOnce(&mut T) -> R) -> R {
+        #[allow(clippy::panic)] // a mistake of ours, which must not go on as aliased state
+        self.try_with(py, f).unwrap_or_else(|| panic!("state is borrowed already"))
+    }
+
+    /// As `with`, but `None` where the content is lent out already.
+    #[inline]
+    pub(crate) fn try_with<R>(&self, _py: Python<'_>, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.borrow(f)
+    }
+
+    /// For the garbage collector, which runs on an attached thread but is given no token.
+    pub(crate) fn visit<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.borrow(f)
+    }
+
+    #[inline]
+    fn borrow<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        #[cfg(Py_GIL_DISABLED)]
+        let _owner = self.owner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if self.borrowed.replace(true) {
+            return None;
+        }
+        let _reset = Reset(&self.borrowed);
+        // SAFETY: the flag was clear, so no other reference to the content exists, and it stays
+        // set until this one is gone; other threads are excluded as the `Sync` impl says.
+        Some(f(unsafe { &mut *self.value.get() }))
+    }
+}
+
+/// Clears the flag also when the borrower panics.
+struct Reset<'a>(&'a Cell<bool>);
+
+impl Drop for Reset<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}

@@ -1,0 +1,9 @@
+//! The only place that touches the C-API: each file wraps one thing that PyO3 has no safe, or no
+//! cheap enough, form of.
+#![allow(unsafe_code)]
+
+pub(crate) mod buffer;
+pub(crate) mod bytes;
+pub(crate) mod cell;
+pub(crate) mod context;
+pub(crate) mod socket;

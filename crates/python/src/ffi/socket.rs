@@ -1,0 +1,71 @@
+//! Socket calls on a descriptor that a transport or an acceptor holds open.
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny, SocketFlags,
+};
+
+/// A descriptor whose owner, a Python socket object, is kept open by whoever holds this.
+///
+/// `socket.close()` closes for real only when nobody holds an I/O reference (`_io_refs`, which
+/// `makefile()` uses too); the holder has taken one, or has not given the object away.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeldSocket(RawFd);
+
+impl HeldSocket {
+    /// For a descriptor that stays open until the holder lets go of its socket object.
+    pub(crate) const fn new(fd: RawFd) -> Self {
+        Self(fd)
+    }
+
+    pub(crate) const fn number(self) -> RawFd {
+        self.0
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the number came from an open socket object, so it is not -1, and the I/O
+        // reference keeps it open; should somebody close the bare number behind Python's back, the
+        // kernel answers EBADF, or the calls below act on what has taken its place, as they would
+        // for any Python code that held the number.
+        unsafe { BorrowedFd::borrow_raw(self.0) }
+    }
+
+    /// `recv(2)`: the part of `buffer` that it filled; an empty one is the end of the stream.
+    pub(crate) fn recv(self, buffer: &mut [MaybeUninit<u8>]) -> Result<&mut [u8], Errno> {
+        let ((received, _), _) = rustix::net::recv(self.fd(), buffer, RecvFlags::empty())?;
+        Ok(received)
+    }
+
+    /// `sendmsg(2)`, without SIGPIPE; how many bytes of the pieces were taken.
+    pub(crate) fn send(self, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        let flags = SendFlags::NOSIGNAL;
+        match pieces {
+            [piece] => rustix::net::send(self.fd(), piece, flags),
+            _ => {
+                let mut control = SendAncillaryBuffer::default();
+                rustix::net::sendmsg(self.fd(), pieces, &mut control, flags)
+            }
+        }
+    }
+
+    /// Ends the sending half.
+    pub(crate) fn shutdown_write(self) -> Result<(), Errno> {
+        rustix::net::shutdown(self.fd(), Shutdown::Write)
+    }
+
+    /// Accepts one connection, non-blocking and closed on exec.
+    pub(crate) fn accept(self) -> Result<(OwnedFd, Option<SocketAddrAny>), Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        rustix::net::acceptfrom_with(self.fd(), flags)
+    }
+
+    /// Switches Nagle's algorithm off, which holds small writes back; a socket that has none
+    /// refuses, which is as well.
+    pub(crate) fn set_nodelay(self) {
+        let _ = rustix::net::sockopt::set_tcp_nodelay(self.fd(), true);
+    }
+}

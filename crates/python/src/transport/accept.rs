@@ -1,0 +1,180 @@
+//! Accepting connections: a socket, a protocol and a transport for each.
+
+use std::os::fd::{IntoRawFd, OwnedFd};
+
+use pyo3::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pyclass::PyTraverseError;
+use pyo3::types::PyDict;
+use rondel_engine::Direction;
+use rustix::io::Errno;
+use rustix::net::SocketAddrAny;
+
+use super::stream::StreamTransport;
+use crate::asyncio;
+use crate::callback::Callback;
+use crate::errors::{ends_the_run, errno_error};
+use crate::event_loop::LoopCore;
+use crate::ffi::context;
+use crate::ffi::socket::HeldSocket;
+
+/// Serves one listening socket.
+#[pyclass(frozen, module = "rondel._rondel")]
+pub(crate) struct Acceptor {
+    event_loop: Py<LoopCore>,
+    sock: Py<PyAny>,
+    socket: HeldSocket,
+    protocol_factory: Py<PyAny>,
+    server: Py<PyAny>,
+    /// At most this many connections are accepted per event.
+    backlog: u32,
+    context: Py<PyAny>,
+}
+
+#[pymethods]
+impl Acceptor {
+    /// Begins to accept on `sock`, which is listening and non-blocking.
+    #[new]
+    fn new<'py>(
+        event_loop: &Bound<'py, LoopCore>,
+        sock: &Bound<'py, PyAny>,
+        protocol_factory: Py<PyAny>,
+        server: Py<PyAny>,
+        backlog: u32,
+    ) -> PyResult<Py<Self>> {
+        let py = event_loop.py();
+        let fd = sock.call_method0(intern!(py, "fileno"))?.extract()?;
+        let acceptor = Self {
+            event_loop: event_loop.clone().unbind(),
+            sock: sock.clone().unbind(),
+            socket: HeldSocket::new(fd),
+            protocol_factory,
+            server,
+            backlog,
+            context: context::copy_current(py)?.unbind(),
+        };
+        let acceptor = Py::new(py, acceptor)?;
+        let callback = Callback::Accept(acceptor.clone_ref(py));
+        event_loop.get().watch(py, fd, Direction::Read, callback)?;
+        Ok(acceptor)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        visit.call(&self.sock)?;
+        visit.call(&self.protocol_factory)?;
+        visit.call(&self.server)?;
+        visit.call(&self.context)
+    }
+}
+
+impl Acceptor {
+    /// Connections wait.
+    pub(crate) fn accept_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        context::run_in(slf.get().context.bind(py), || slf.get().accept_all(py))
+    }
+
+    fn accept_all(&self, py: Python<'_>) -> PyResult<()> {
+        let event_loop = self.event_loop.bind(py);
+        let fd = self.socket.number();
+        for _ in 0..self.backlog {
+            // The server may have been closed by the protocol factory, or by what ran before.
+            let serving = event_loop
+                .get()
+                .with_engine(py, |engine| engine.waiter(fd, Direction::Read).is_some())?;
+            if !serving {
+                return Ok(());
+            }
+            match self.socket.accept() {
+                Ok((connection, address)) => self.connect(py, connection, address)?,
+                Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => return Ok(()),
+                Err(errno) => {
+                    // Out of descriptors or memory: the loop tries again in a while. Anything
+                    // else is reported by the loop.
+                    let failed = intern!(py, "_accept_failed");
+                    let error = errno_error(py, errno).into_value(py);
+                    let server = (&self.protocol_factory, &self.server, self.backlog);
+                    event_loop.call_method1(failed, (error, &self.sock, server))?;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the connection's socket object, protocol and transport. If that fails the connection
+    /// is closed and, in debug mode, the failure reported: asyncio's way.
+    fn connect(
+        &self,
+        py: Python<'_>,
+        connection: OwnedFd,
+        address: Option<SocketAddrAny>,
+    ) -> PyResult<()> {
+        let event_loop = self.event_loop.bind(py);
+        let sock = self.socket_object(py, connection)?;
+        let extra = PyDict::new(py);
+        let made = peer_name(&sock, address)
+            .and_then(|peer| extra.set_item(intern!(py, "peername"), peer))
+            .and_then(|()| self.protocol_factory.bind(py).call0())
+            .and_then(|protocol| {
+                let server = self.server.bind(py);
+                let server = (!server.is_none()).then(|| server.clone());
+                StreamTransport::create(
+                    event_loop,
+                    sock.clone(),
+                    protocol,
+                    None,
+                    Some(extra),
+                    server,
+                )
+            });
+        match made {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                sock.call_method0(intern!(py, "close"))?;
+                if ends_the_run(py, &error) {
+                    return Err(error);
+                }
+                let failed = intern!(py, "_connection_failed");
+                event_loop.call_method1(failed, (error.into_value(py),)).map(drop)
+            }
+        }
+    }
+
+    /// A socket object of the listening socket's family, type and protocol.
+    fn socket_object<'py>(
+        &self,
+        py: Python<'py>,
+        connection: OwnedFd,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let listening = self.sock.bind(py);
+        let family = listening.getattr(intern!(py, "family"))?;
+        let kind = listening.getattr(intern!(py, "type"))?;
+        let protocol = listening.getattr(intern!(py, "proto"))?;
+        let class = asyncio::socket_class(py)?;
+        let fd = connection.into_raw_fd();
+        // From here the object owns the descriptor; its constructor with four ints cannot fail
+        // but for lack of memory.
+        let sock = class.call1((family, kind, protocol, fd))?;
+        sock.call_method1(intern!(py, "setblocking"), (false,))?;
+        Ok(sock)
+    }
+}
+
+/// The peer's address as Python's `socket.accept()` gives it.
+fn peer_name<'py>(
+    sock: &Bound<'py, PyAny>,
+    address: Option<SocketAddrAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = sock.py();
+    let address = address.and_then(|address| std::net::SocketAddr::try_from(address).ok());
+    match address {
+        Some(std::net::SocketAddr::V4(v4)) => {
+            Ok((v4.ip().to_string(), v4.port()).into_pyobject(py)?.into_any())
+        }
+        // Scoped addresses have a text form of their own, and unix sockets have paths.
+        _ => sock.call_method0(intern!(py, "getpeername")),
+    }
+}

@@ -1,0 +1,9 @@
+//! Native transports: what runs per packet.
+
+pub(crate) mod accept;
+mod flow_control;
+mod outgoing;
+mod read;
+pub(crate) mod receive;
+pub(crate) mod stream;
+mod write;

@@ -1,0 +1,214 @@
+//! Reading: one `recv` per event, and what the protocol is told of it.
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use rondel_engine::Direction;
+use rustix::io::Errno;
+
+use super::receive::{COPY_BELOW, READ_SIZE};
+use super::stream::StreamTransport;
+use crate::errors::{ends_the_run, errno_error};
+use crate::ffi::buffer::Buffer;
+use crate::ffi::bytes::bytes_filled_by;
+use crate::ffi::context;
+
+/// What a read brought.
+enum Read<'py> {
+    Data(Bound<'py, PyBytes>),
+    End,
+    /// Nothing yet.
+    Blocked,
+    Failed(Errno),
+}
+
+#[pymethods]
+impl StreamTransport {
+    fn is_reading(&self, py: Python<'_>) -> bool {
+        self.with(py, |state| !state.closing && !state.paused)
+    }
+
+    /// Stops calling the protocol with data, until `resume_reading()`.
+    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if !this.is_reading(py) {
+            return Ok(());
+        }
+        this.with(py, |state| state.paused = true);
+        this.unwatch(py, Direction::Read)?;
+        Self::log_in_debug(slf, "%r pauses reading")
+    }
+
+    /// Undoes `pause_reading()`.
+    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let resumed = this.with(py, |state| {
+            let resumes = !state.closing && state.paused;
+            state.paused &= !resumes;
+            resumes
+        });
+        if !resumed {
+            return Ok(());
+        }
+        Self::watch(slf, Direction::Read)?;
+        Self::log_in_debug(slf, "%r resumes reading")
+    }
+}
+
+impl StreamTransport {
+    /// The socket is readable.
+    #[inline]
+    pub(crate) fn read_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let (wanted, buffered) = this.with(py, |state| {
+            let wanted = !state.closing && !state.paused && !state.ended;
+            (wanted, state.buffered)
+        });
+        if !wanted {
+            return Ok(());
+        }
+        let context = this.context(py);
+        context::run_in(&context, || {
+            if buffered { Self::read_into_protocol(slf) } else { Self::read_for_protocol(slf) }
+        })
+    }
+
+    /// For a `Protocol`: receives bytes and passes them on.
+    fn read_for_protocol(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        match slf.get().receive(py)? {
+            Read::Data(data) => {
+                let name = intern!(py, "data_received");
+                Self::tell(slf, "data_received", |protocol| protocol.call_method1(name, (data,)))
+            }
+            Read::End => Self::end_of_stream(slf),
+            Read::Blocked => Ok(()),
+            Read::Failed(errno) => Self::read_failed(slf, errno_error(py, errno)),
+        }
+    }
+
+    /// Small reads are copied out of the loop's buffer; after a large one, the next is received
+    /// straight into the bytes object that the protocol gets.
+    fn receive<'py>(&self, py: Python<'py>) -> PyResult<Read<'py>> {
+        let large = self.with(py, |state| state.large_reads);
+        let (read, received) = if large {
+            let filled = bytes_filled_by(py, READ_SIZE, |room| {
+                self.socket.recv(room).map(|received| received.len())
+            })?;
+            match filled {
+                Ok(data) => {
+                    let len = data.as_bytes().len();
+                    (Ok(data), len)
+                }
+                Err(errno) => (Err(errno), 0),
+            }
+        } else {
+            let mut buffer = self.core().take_receive_buffer(py);
+            let received = self.socket.recv(buffer.room());
+            let len = received.as_ref().map_or(0, |received| received.len());
+            let read = received.map(|received| PyBytes::new(py, received));
+            self.core().put_receive_buffer(py, buffer);
+            (read, len)
+        };
+        if large != (received >= COPY_BELOW) {
+            self.with(py, |state| state.large_reads = received >= COPY_BELOW);
+        }
+        Ok(match read {
+            Ok(_) if received == 0 => Read::End,
+            Ok(data) => Read::Data(data),
+            Err(Errno::AGAIN | Errno::INTR) => Read::Blocked,
+            Err(errno) => Read::Failed(errno),
+        })
+    }
+
+    /// For a `BufferedProtocol`: receives into the memory that it supplies.
+    fn read_into_protocol(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let Some(protocol) = this.protocol(py) else { return Ok(()) };
+        let memory = protocol.call_method1(intern!(py, "get_buffer"), (-1,)).and_then(|memory| {
+            if memory.len()? == 0 {
+                return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
+            }
+            Ok(memory)
+        });
+        let memory = match memory {
+            Ok(memory) => memory,
+            Err(error) => return Self::protocol_failed(slf, error, "get_buffer"),
+        };
+        let mut buffer = match Buffer::write(&memory) {
+            Ok(buffer) => buffer,
+            Err(error) => return Self::read_failed(slf, error),
+        };
+        let received = this.socket.recv(buffer.room()).map(|received| received.len());
+        drop(buffer);
+        match received {
+            Ok(0) => Self::end_of_stream(slf),
+            Ok(len) => {
+                let name = intern!(py, "buffer_updated");
+                Self::tell(slf, "buffer_updated", |protocol| protocol.call_method1(name, (len,)))
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Ok(()),
+            Err(errno) => Self::read_failed(slf, errno_error(py, errno)),
+        }
+    }
+
+    /// The peer sends no more: the protocol decides whether the connection stays half open.
+    fn end_of_stream(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        Self::log_in_debug(slf, "%r received EOF")?;
+        let mut keep_open = false;
+        Self::tell(slf, "eof_received", |protocol| {
+            let answer = protocol.call_method0(intern!(py, "eof_received"))?;
+            keep_open = answer.is_truthy()?;
+            Ok(answer)
+        })?;
+        if keep_open {
+            this.with(py, |state| state.ended = true);
+            this.unwatch(py, Direction::Read)
+        } else {
+            slf.call_method0(intern!(py, "close")).map(drop)
+        }
+    }
+
+    /// Calls the protocol; what it raises is fatal.
+    #[inline]
+    fn tell<'py>(
+        slf: &Bound<'py, Self>,
+        name: &str,
+        call: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let Some(protocol) = slf.get().protocol(slf.py()) else { return Ok(()) };
+        match call(&protocol) {
+            Ok(_) => Ok(()),
+            Err(error) => Self::protocol_failed(slf, error, name),
+        }
+    }
+
+    #[cold]
+    fn protocol_failed(slf: &Bound<'_, Self>, error: PyErr, name: &str) -> PyResult<()> {
+        if ends_the_run(slf.py(), &error) {
+            return Err(error);
+        }
+        Self::fatal_error(slf, error, &format!("Fatal error: protocol.{name}() call failed."))
+    }
+
+    #[cold]
+    fn read_failed(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
+        Self::fatal_error(slf, error, "Fatal read error on socket transport")
+    }
+
+    fn log_in_debug(slf: &Bound<'_, Self>, message: &str) -> PyResult<()> {
+        let py = slf.py();
+        if slf.get().core().is_debug() {
+            let logger = crate::asyncio::logger(py)?;
+            logger.call_method1(intern!(py, "debug"), (message, slf))?;
+        }
+        Ok(())
+    }
+}

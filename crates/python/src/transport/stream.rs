@@ -1,0 +1,552 @@
+//! `StreamTransport`: a connected stream socket and the protocol that is told about it.
+//!
+//! This file has the life of a transport, from `connection_made` to `connection_lost`; reading,
+//! writing and flow control have files of their own. What asyncio's `_SelectorSocketTransport`
+//! does, in which order and with which messages, is the specification.
+
+use std::os::fd::RawFd;
+
+use pyo3::PyVisit;
+use pyo3::exceptions::{PyConnectionError, PyResourceWarning};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pyclass::PyTraverseError;
+use pyo3::types::{PyDict, PyType};
+use rondel_engine::Direction;
+
+use super::flow_control::WaterMarks;
+use super::outgoing::Outgoing;
+use crate::asyncio;
+use crate::callback::Callback;
+use crate::event_loop::LoopCore;
+use crate::ffi::cell::AttachedCell;
+use crate::ffi::context;
+use crate::ffi::socket::HeldSocket;
+
+/// What is true of a transport now.
+#[allow(clippy::struct_excessive_bools)] // each is one of asyncio's own flags
+pub(super) struct State {
+    /// The Python socket object; `None` once the connection is lost.
+    pub(super) sock: Option<Py<PyAny>>,
+    pub(super) protocol: Option<Py<PyAny>>,
+    /// Whether the protocol supplies the memory to read into (`BufferedProtocol`).
+    pub(super) buffered: bool,
+    pub(super) server: Option<Py<PyAny>>,
+    /// The future that is done when `connection_made` has been called.
+    pub(super) waiter: Option<Py<PyAny>>,
+    /// In which the protocol's callbacks run, copied when the transport was made.
+    pub(super) context: Py<PyAny>,
+    /// The exception for `connection_lost`, and the context it is called in.
+    pub(super) lost_with: Option<(Py<PyAny>, Py<PyAny>)>,
+    pub(super) outgoing: Outgoing,
+    pub(super) marks: WaterMarks,
+    /// `close()` or `abort()` was called, or an error was fatal.
+    pub(super) closing: bool,
+    /// Above zero when `connection_lost` is due; then counts the writes that came too late.
+    pub(super) connection_lost: u32,
+    pub(super) paused: bool,
+    /// The peer's end of stream was seen: there is nothing more to read.
+    pub(super) ended: bool,
+    /// `write_eof()` was called.
+    pub(super) eof: bool,
+    /// Waits until the socket is writable again.
+    pub(super) writing: bool,
+    /// Stands in the loop's list of transports to flush at the end of the batch.
+    pub(super) flush_is_due: bool,
+    pub(super) protocol_paused: bool,
+    /// The last read was large: the next is received straight into a bytes object.
+    pub(super) large_reads: bool,
+    /// Done when everything is sent; `sendfile` waits for it.
+    pub(super) empty_waiter: Option<Py<PyAny>>,
+}
+
+/// A stream transport; `asyncio.Transport` by interface and by `isinstance`.
+#[pyclass(frozen, weakref, module = "rondel._rondel")]
+pub(crate) struct StreamTransport {
+    pub(super) event_loop: Py<LoopCore>,
+    pub(super) socket: HeldSocket,
+    pub(super) extra: Py<PyDict>,
+    pub(super) state: AttachedCell<State>,
+}
+
+impl StreamTransport {
+    #[inline]
+    pub(super) fn with<R>(&self, py: Python<'_>, f: impl FnOnce(&mut State) -> R) -> R {
+        self.state.with(py, f)
+    }
+
+    pub(super) fn core(&self) -> &LoopCore {
+        self.event_loop.get()
+    }
+
+    /// The protocol; `None` once the connection is lost.
+    #[inline]
+    pub(super) fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.with(py, |state| state.protocol.as_ref().map(|it| it.clone_ref(py).into_bound(py)))
+    }
+
+    #[inline]
+    pub(super) fn context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.with(py, |state| state.context.clone_ref(py)).into_bound(py)
+    }
+
+    /// Takes over a connected, non-blocking socket.
+    pub(super) fn create<'py>(
+        event_loop: &Bound<'py, LoopCore>,
+        sock: Bound<'py, PyAny>,
+        protocol: Bound<'py, PyAny>,
+        waiter: Option<Bound<'py, PyAny>>,
+        extra: Option<Bound<'py, PyDict>>,
+        server: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = event_loop.py();
+        let fd: RawFd = sock.call_method0(intern!(py, "fileno"))?.extract()?;
+        if fd < 0 {
+            return Err(pyo3::exceptions::PyValueError::new_err("Invalid file descriptor: -1"));
+        }
+        let socket = HeldSocket::new(fd);
+        let extra = match extra {
+            Some(extra) => extra.copy()?,
+            None => PyDict::new(py),
+        };
+        describe_socket(&extra, &sock)?;
+        socket.set_nodelay();
+        hold_open(&sock)?;
+        let buffered = is_buffered(&protocol)?;
+        let state = State {
+            sock: Some(sock.unbind()),
+            protocol: Some(protocol.unbind()),
+            buffered,
+            server: server.as_ref().map(|server| server.clone().unbind()),
+            waiter: waiter.map(Bound::unbind),
+            context: context::copy_current(py)?.unbind(),
+            lost_with: None,
+            outgoing: Outgoing::default(),
+            marks: WaterMarks::default(),
+            closing: false,
+            connection_lost: 0,
+            paused: false,
+            ended: false,
+            eof: false,
+            writing: false,
+            flush_is_due: false,
+            protocol_paused: false,
+            large_reads: false,
+            empty_waiter: None,
+        };
+        let transport = Bound::new(
+            py,
+            Self {
+                event_loop: event_loop.clone().unbind(),
+                socket,
+                extra: extra.unbind(),
+                state: AttachedCell::new(state),
+            },
+        )?;
+        if server.is_some() {
+            event_loop.call_method1(intern!(py, "_attach_to_server"), (server, &transport))?;
+        }
+        let transports = event_loop.getattr(intern!(py, "_transports"))?;
+        transports.set_item(fd, &transport)?;
+        event_loop.get().push(py, Callback::StreamStart(transport.clone().unbind()))?;
+        Ok(transport)
+    }
+
+    /// Tells the protocol that it is connected, begins to read, and then wakes whoever waits for
+    /// the connection: in this order, and nothing in between.
+    pub(crate) fn start(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let event_loop = this.event_loop.bind(py);
+        if let Some(protocol) = this.protocol(py) {
+            let context = this.with(py, |state| state.context.clone_ref(py)).into_bound(py);
+            // What connection_made sets in its context is not seen by later callbacks, each of
+            // which has asyncio's loop begin from a copy of its own.
+            let copy = context.call_method0(intern!(py, "copy"))?;
+            let name = intern!(py, "connection_made");
+            let made = context::run_in(&copy, || protocol.call_method1(name, (slf,)));
+            if let Err(error) = made {
+                this.callback_failed(&protocol.getattr(name)?, (slf,), error)?;
+            }
+        }
+        if this.with(py, |state| !state.closing && !state.paused) {
+            Self::watch(slf, Direction::Read)?;
+        }
+        let waiter = this.with(py, |state| state.waiter.take());
+        if let Some(waiter) = waiter {
+            event_loop.call_method1(intern!(py, "_set_result_unless_cancelled"), (waiter,))?;
+        }
+        Ok(())
+    }
+
+    /// Calls `connection_lost`, then lets everything go.
+    pub(crate) fn lost(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let (protocol, lost_with) =
+            this.with(py, |state| (state.protocol.take(), state.lost_with.take()));
+        let mut called = Ok(());
+        if let (Some(protocol), Some((error, context))) = (protocol, lost_with) {
+            let protocol = protocol.into_bound(py);
+            let name = intern!(py, "connection_lost");
+            let arguments = (error,);
+            let result = context::run_in(context.bind(py), || {
+                protocol.call_method1(name, arguments.clone())
+            });
+            if let Err(error) = result {
+                called = protocol
+                    .getattr(name)
+                    .and_then(|callback| this.callback_failed(&callback, arguments, error));
+            }
+        }
+        Self::release(slf)?;
+        called
+    }
+
+    /// Lets the socket, the server and whoever waits for the end go.
+    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let (sock, server, empty_waiter) = this.with(py, |state| {
+            state.outgoing.clear();
+            (state.sock.take(), state.server.take(), state.empty_waiter.clone())
+        });
+        if let Some(sock) = sock {
+            close_held(sock.bind(py))?;
+        }
+        let event_loop = this.event_loop.bind(py);
+        if let Some(server) = server {
+            event_loop.call_method1(intern!(py, "_detach_from_server"), (server, slf))?;
+        }
+        if let Some(waiter) = empty_waiter {
+            let waiter = waiter.into_bound(py);
+            if !waiter.call_method0(intern!(py, "done"))?.is_truthy()? {
+                let error = PyConnectionError::new_err("Connection is closed by peer");
+                waiter.call_method1(intern!(py, "set_exception"), (error.into_value(py),))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has `connection_lost(error)` called in the next turn, in a copy of the current context.
+    pub(super) fn lose(slf: &Bound<'_, Self>, error: Option<PyErr>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let error = match error {
+            Some(error) => error.into_value(py).into_any(),
+            None => py.None(),
+        };
+        let context = context::copy_current(py)?.unbind();
+        this.with(py, |state| {
+            state.connection_lost += 1;
+            state.lost_with = Some((error, context));
+        });
+        this.core().push(py, Callback::StreamLost(slf.clone().unbind()))
+    }
+
+    /// Gives up: what was not sent is dropped, and `connection_lost(error)` follows.
+    pub(super) fn force_close(slf: &Bound<'_, Self>, error: Option<PyErr>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.with(py, |state| state.connection_lost > 0) {
+            return Ok(());
+        }
+        this.with(py, |state| {
+            state.outgoing.clear();
+            state.writing = false;
+            state.closing = true;
+        });
+        this.unwatch(py, Direction::Write)?;
+        this.unwatch(py, Direction::Read)?;
+        Self::lose(slf, error)
+    }
+
+    /// Reports an error that ends the connection, and ends it. An `OSError` is the network's way
+    /// and is not reported.
+    pub(super) fn fatal_error(slf: &Bound<'_, Self>, error: PyErr, message: &str) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let report = intern!(py, "_transport_failed");
+        let protocol = this.protocol(py);
+        let reported = this
+            .event_loop
+            .bind(py)
+            .call_method1(report, (slf, protocol, error.value(py), message));
+        Self::force_close(slf, Some(error))?;
+        reported.map(drop)
+    }
+
+    /// Reports what a protocol's callback raised, as if a handle had run it.
+    fn callback_failed<'py>(
+        &self,
+        callback: &Bound<'py, PyAny>,
+        arguments: impl IntoPyObject<
+            'py,
+            Target = pyo3::types::PyTuple,
+            Output = Bound<'py, pyo3::types::PyTuple>,
+            Error = PyErr,
+        >,
+        error: PyErr,
+    ) -> PyResult<()> {
+        let py = callback.py();
+        if crate::errors::ends_the_run(py, &error) {
+            return Err(error);
+        }
+        let arguments = arguments.into_pyobject(py)?;
+        let failed = intern!(py, "_callback_failed");
+        let error = error.into_value(py);
+        let event_loop = self.event_loop.bind(py);
+        event_loop.call_method1(failed, (py.None(), callback, arguments, error)).map(drop)
+    }
+
+    pub(super) fn watch(slf: &Bound<'_, Self>, direction: Direction) -> PyResult<()> {
+        let this = slf.get();
+        let transport = slf.clone().unbind();
+        let callback = match direction {
+            Direction::Read => Callback::StreamRead(transport),
+            Direction::Write => Callback::StreamWrite(transport),
+        };
+        this.core().watch(slf.py(), this.socket.number(), direction, callback)
+    }
+
+    pub(super) fn unwatch(&self, py: Python<'_>, direction: Direction) -> PyResult<()> {
+        self.core().unwatch(py, self.socket.number(), direction).map(drop)
+    }
+}
+
+#[pymethods]
+impl StreamTransport {
+    #[new]
+    #[pyo3(signature = (event_loop, sock, protocol, waiter=None, extra=None, server=None))]
+    fn new<'py>(
+        event_loop: &Bound<'py, LoopCore>,
+        sock: Bound<'py, PyAny>,
+        protocol: Bound<'py, PyAny>,
+        waiter: Option<Bound<'py, PyAny>>,
+        extra: Option<Bound<'py, PyDict>>,
+        server: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Py<Self>> {
+        Self::create(event_loop, sock, protocol, waiter, extra, server).map(Bound::unbind)
+    }
+
+    /// Stops reading, sends what was written, then closes. See asyncio's `BaseTransport.close()`.
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.with(py, |state| std::mem::replace(&mut state.closing, true)) {
+            return Ok(());
+        }
+        this.unwatch(py, Direction::Read)?;
+        Self::flush(slf)?;
+        if this.with(py, |state| state.outgoing.is_empty() && state.connection_lost == 0) {
+            Self::lose(slf, None)?;
+        }
+        Ok(())
+    }
+
+    /// Closes at once. What a turn wrote before is offered to the kernel, as it would have been
+    /// already by a loop that sends at each write; the rest is dropped.
+    fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::flush(slf)?;
+        Self::force_close(slf, None)
+    }
+
+    #[pyo3(signature = (exc))]
+    fn _force_close(slf: &Bound<'_, Self>, exc: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        Self::flush(slf)?;
+        Self::force_close(slf, exc.map(PyErr::from_value))
+    }
+
+    #[pyo3(signature = (exc, message="Fatal error on transport"))]
+    fn _fatal_error(slf: &Bound<'_, Self>, exc: Bound<'_, PyAny>, message: &str) -> PyResult<()> {
+        Self::fatal_error(slf, PyErr::from_value(exc), message)
+    }
+
+    fn is_closing(&self, py: Python<'_>) -> bool {
+        self.with(py, |state| state.closing)
+    }
+
+    fn set_protocol(&self, py: Python<'_>, protocol: Bound<'_, PyAny>) -> PyResult<()> {
+        let buffered = is_buffered(&protocol)?;
+        // The old protocol is dropped out here.
+        let _old = self.with(py, |state| {
+            state.buffered = buffered;
+            state.protocol.replace(protocol.unbind())
+        });
+        Ok(())
+    }
+
+    fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.protocol(py)
+    }
+
+    /// ``socket``, ``sockname`` and ``peername``, and what the maker added.
+    #[pyo3(signature = (name, default=None))]
+    fn get_extra_info<'py>(
+        &self,
+        name: Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = name.py();
+        let found = self.extra.bind(py).get_item(name)?;
+        Ok(found.or(default).unwrap_or_else(|| py.None().into_bound(py)))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        let py = slf.py();
+        let this = slf.get();
+        let fd = this.socket.number();
+        let (closed, closing, bufsize) =
+            this.with(py, |state| (state.sock.is_none(), state.closing, state.outgoing.len()));
+        let mut info = String::from("<StreamTransport");
+        if closed {
+            info += " closed";
+        } else if closing {
+            info += " closing";
+        }
+        info += &format!(" fd={fd}");
+        let polls = |direction| {
+            this.core().with_engine(py, |engine| engine.waiter(fd, direction).is_some())
+        };
+        if let (false, Ok(read), Ok(write)) =
+            (closed, polls(Direction::Read), polls(Direction::Write))
+        {
+            let word = |polls| if polls { "polling" } else { "idle" };
+            info += &format!(" read={} write=<{}, bufsize={bufsize}>", word(read), word(write));
+        }
+        info + ">"
+    }
+
+    /// Answers `asyncio.Transport`, so that `isinstance` does.
+    #[getter(__class__)]
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyType>> {
+        Ok(asyncio::transport_class(slf.py())?.clone())
+    }
+
+    #[getter(_sock)]
+    fn sock<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.with(py, |state| state.sock.as_ref().map(|sock| sock.clone_ref(py)))
+            .map(|sock| sock.into_bound(py))
+    }
+
+    #[getter(_sock_fd)]
+    fn sock_fd(&self) -> RawFd {
+        self.socket.number()
+    }
+
+    #[getter(_extra)]
+    fn extra<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        self.extra.bind(py).clone()
+    }
+
+    /// `None` once the connection is lost.
+    #[getter(_loop)]
+    fn owning_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, LoopCore>> {
+        let open = self.with(py, |state| state.sock.is_some());
+        open.then(|| self.event_loop.bind(py).clone())
+    }
+
+    /// asyncio's `start_tls` asks for it.
+    #[classattr]
+    fn _start_tls_compatible() -> bool {
+        true
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        visit.call(&self.extra)?;
+        let visited = self.state.visit(|state| {
+            visit.call(&state.sock)?;
+            visit.call(&state.protocol)?;
+            visit.call(&state.server)?;
+            visit.call(&state.waiter)?;
+            visit.call(&state.context)?;
+            visit.call(&state.empty_waiter)?;
+            match &state.lost_with {
+                Some((error, context)) => visit.call(error).and_then(|()| visit.call(context)),
+                None => Ok(()),
+            }
+        });
+        visited.unwrap_or(Ok(()))
+    }
+
+    /// Breaks cycles, but keeps the socket: it is closed, with a warning, on deallocation.
+    fn __clear__(&self) {
+        let cleared = self
+            .state
+            .visit(|state| (state.protocol.take(), state.waiter.take(), state.lost_with.take()));
+        drop(cleared);
+    }
+}
+
+impl Drop for StreamTransport {
+    /// A transport that was forgotten, not closed.
+    fn drop(&mut self) {
+        let Some((sock, server)) =
+            self.state.visit(|state| (state.sock.take(), state.server.take()))
+        else {
+            return;
+        };
+        let Some(sock) = sock else { return };
+        let fd = self.socket.number();
+        Python::attach(|py| {
+            let category = py.get_type::<PyResourceWarning>();
+            let message =
+                std::ffi::CString::new(format!("unclosed transport <StreamTransport fd={fd}>"));
+            let warned = PyErr::warn(py, &category, &message.unwrap_or_default(), 1);
+            if let Err(error) = warned.and_then(|()| close_held(sock.bind(py))) {
+                error.write_unraisable(py, Some(sock.bind(py)));
+                // A warning that is an error must not leave the socket open.
+                drop(close_held(sock.bind(py)));
+            }
+            if let Some(server) = server {
+                let detach = intern!(py, "_detach_from_server");
+                let event_loop = self.event_loop.bind(py);
+                if let Err(error) = event_loop.call_method1(detach, (server, py.None())) {
+                    error.write_unraisable(py, None);
+                }
+            }
+        });
+    }
+}
+
+/// Enters `socket`, `sockname` and, unless it is known, `peername`.
+fn describe_socket(extra: &Bound<'_, PyDict>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = sock.py();
+    extra.set_item(intern!(py, "socket"), asyncio::transport_socket_class(py)?.call1((sock,))?)?;
+    let ask = |method| match sock.call_method0(method) {
+        Ok(name) => Ok(name),
+        Err(error) if error.is_instance_of::<pyo3::exceptions::PyOSError>(py) => {
+            Ok(py.None().into_bound(py))
+        }
+        Err(error) => Err(error),
+    };
+    extra.set_item(intern!(py, "sockname"), ask(intern!(py, "getsockname"))?)?;
+    if !extra.contains(intern!(py, "peername"))? {
+        extra.set_item(intern!(py, "peername"), ask(intern!(py, "getpeername"))?)?;
+    }
+    Ok(())
+}
+
+/// Takes an I/O reference, so that a `close()` by somebody else does not free the descriptor for
+/// another connection while the transport uses it.
+fn hold_open(sock: &Bound<'_, PyAny>) -> PyResult<()> {
+    let name = intern!(sock.py(), "_io_refs");
+    if let Some(references) = sock.getattr_opt(name)? {
+        sock.setattr(name, references.add(1)?)?;
+    }
+    Ok(())
+}
+
+/// Gives the I/O reference back and closes.
+fn close_held(sock: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = sock.py();
+    if sock.hasattr(intern!(py, "_decref_socketios"))? {
+        sock.call_method0(intern!(py, "_decref_socketios"))?;
+    }
+    sock.call_method0(intern!(py, "close")).map(drop)
+}
+
+fn is_buffered(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
+    protocol.is_instance(asyncio::buffered_protocol_class(protocol.py())?)
+}

@@ -1,0 +1,28 @@
+"""Rondel: asyncio, rebuilt in Rust.
+
+``rondel.run(main())`` is ``asyncio.run(main())`` on Rondel's event loop; any asyncio program runs on
+it unmodified, as ``python -m rondel program.py`` shows.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from rondel._rondel import __version__
+from rondel.loop import Loop
+from rondel.running import driver_report, new_event_loop, run
+
+__all__ = [
+    "Loop",
+    "__version__",
+    "driver_report",
+    "new_event_loop",
+    "run",
+]
+
+if sys.version_info < (3, 16):
+    # Policies are deprecated from Python 3.14 on, and gone from 3.16: the names are there as long
+    # as they mean something, and importing them warns of nothing.
+    from rondel.policy import EventLoopPolicy, install
+
+    __all__ += ["EventLoopPolicy", "install"]

@@ -1,0 +1,91 @@
+"""Scheduling in debug mode: asyncio's own handles, which know where they were created, and its
+own checks of thread and callback. See asyncio's "Debug Mode".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import events
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from rondel._rondel import LoopCore
+
+if TYPE_CHECKING:
+    from rondel._rondel import ForeignTimer
+
+_Args = tuple[Any, ...]
+_Callback = Callable[..., object]
+
+
+class _DebugTimerHandle(events.TimerHandle):
+    """asyncio's timer handle, and the timer that was set for it."""
+
+    __slots__ = ("timer",)
+    timer: ForeignTimer
+
+
+# It is shown to users as what it stands for.
+_DebugTimerHandle.__name__ = "TimerHandle"
+
+
+class DebugScheduling(LoopCore if TYPE_CHECKING else object):  # type: ignore[misc]
+    """The debug half of `call_soon` and its kin, called by the native core."""
+
+    if TYPE_CHECKING:
+        _check_closed: Callable[[], None]
+        _check_thread: Callable[[], None]
+        _check_callback: Callable[[Any, str], None]
+
+    def _call_soon_in_debug(
+        self, callback: _Callback, args: _Args, context: Context | None
+    ) -> asyncio.Handle:
+        self._check_closed()
+        self._check_thread()
+        self._check_callback(callback, "call_soon")
+        return self._push_handle(events.Handle(callback, args, self, context))
+
+    def _call_soon_threadsafe_in_debug(
+        self, callback: _Callback, args: _Args, context: Context | None
+    ) -> asyncio.Handle:
+        self._check_closed()
+        self._check_callback(callback, "call_soon_threadsafe")
+        return self._push_handle(events.Handle(callback, args, self, context))
+
+    def _call_at_in_debug(
+        self, when: float, callback: _Callback, args: _Args, context: Context | None
+    ) -> asyncio.TimerHandle:
+        self._check_closed()
+        self._check_thread()
+        self._check_callback(callback, "call_at")
+        handle = _DebugTimerHandle(when, callback, args, self, context)
+        _forget_own_frame(handle)
+        handle.timer = self._set_foreign_timer(when, handle)
+        handle._scheduled = True
+        return handle
+
+    def _handle_in_debug(self, callback: _Callback, args: _Args) -> asyncio.Handle:
+        handle = events.Handle(callback, args, self, None)
+        _forget_own_frame(handle)
+        return handle
+
+    def _push_handle(self, handle: asyncio.Handle) -> asyncio.Handle:
+        _forget_own_frame(handle)
+        self._push_foreign(handle)
+        return handle
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        if isinstance(handle, _DebugTimerHandle):
+            self._cancel_foreign_timer(handle.timer)
+
+    def _add_callback(self, handle: asyncio.Handle) -> None:
+        """Append somebody's handle to the ready queue; signal handlers come this way."""
+        if not handle.cancelled():
+            self._push_foreign(handle)
+
+
+def _forget_own_frame(handle: asyncio.Handle) -> None:
+    """Leave the caller's frame as the last of the traceback."""
+    if handle._source_traceback:
+        del handle._source_traceback[-1]

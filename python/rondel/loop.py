@@ -1,0 +1,238 @@
+"""`Loop`: the event loop, the part of it that runs once per loop or once per connection.
+
+The native core comes first in the method resolution order and has whatever runs per callback, per
+event or per packet. Behind it stands CPython's own selector loop, so that everything cold (address
+resolution order, happy eyeballs, `start_tls`, subprocesses, the texts of errors, and what future
+CPythons add) is CPython's maintained code, run on our readiness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import signal
+import socket
+import ssl
+import sys
+import threading
+from asyncio import base_events, constants, events, futures, sslproto
+from collections.abc import Callable
+from typing import Any
+
+from rondel import reports
+from rondel._rondel import Acceptor, LoopCore, StreamTransport
+from rondel.debug import DebugScheduling
+from rondel.watched import WatchedDescriptors
+
+__all__ = ["Loop"]
+
+# A server counts its connections on 3.11 and 3.12, and knows them from 3.13 on.
+_SERVER_KNOWS_TRANSPORTS = base_events.Server._attach.__code__.co_argcount > 1
+
+if sys.version_info < (3, 13):
+
+    class _RunSetup(asyncio.SelectorEventLoop):
+        """What surrounds a run, as CPython has it from 3.13 on."""
+
+        _old_agen_hooks: Any = None
+
+        def _run_forever_setup(self) -> None:
+            self._check_closed()
+            self._check_running()
+            self._set_coroutine_origin_tracking(self._debug)
+            self._old_agen_hooks = sys.get_asyncgen_hooks()
+            self._thread_id = threading.get_ident()
+            sys.set_asyncgen_hooks(
+                firstiter=self._asyncgen_firstiter_hook,
+                finalizer=self._asyncgen_finalizer_hook,
+            )
+            events._set_running_loop(self)
+
+        def _run_forever_cleanup(self) -> None:
+            self._stopping = False
+            self._thread_id = None
+            events._set_running_loop(None)
+            self._set_coroutine_origin_tracking(False)
+            if self._old_agen_hooks is not None:
+                sys.set_asyncgen_hooks(*self._old_agen_hooks)
+                self._old_agen_hooks = None
+
+else:
+    _RunSetup = asyncio.SelectorEventLoop
+
+
+class _SignalPipe:
+    """The end of the native signal pipe that `signal.set_wakeup_fd` takes."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+
+class Loop(LoopCore, DebugScheduling, _RunSetup):
+    """An asyncio event loop on Rondel's engine.
+
+    Everything in asyncio's "Event Loop" chapter is here, with its behaviour and its errors; beyond
+    it, `driver` says what the loop parks in.
+    """
+
+    def __init__(self) -> None:
+        """Raise OSError if the system is out of descriptors or memory."""
+        super().__init__(WatchedDescriptors(self))
+
+    # Running
+
+    def run_forever(self) -> None:
+        """Run until `stop()` is called."""
+        # Outside the try: CPython's cleanup would otherwise undo the set-up of the loop that is
+        # running already, and has been left alone.
+        self._check_closed()
+        self._check_running()
+        try:
+            self._run_forever_setup()
+            previous = self._take_wakeup_fd()
+            try:
+                self._run_turns()
+            finally:
+                self._give_back_wakeup_fd(previous)
+        finally:
+            self._run_forever_cleanup()
+
+    def set_debug(self, enabled: bool) -> None:
+        """Switch debug mode on or off, also while the loop runs."""
+        self._set_native_debug(bool(enabled))
+        super().set_debug(enabled)
+
+    # Signals
+
+    def _make_self_pipe(self) -> None:
+        # The engine has its own wake-up; only signals still come through a pipe.
+        self._csock = _SignalPipe(self._open_signal_pipe())
+
+    def _close_self_pipe(self) -> None:
+        self._csock = None
+
+    def _take_wakeup_fd(self) -> int | None:
+        """Have every signal end the park, also those without a handler in this loop.
+
+        Without it a signal that arrives between the last look and the park (Ctrl-C, say) would be
+        seen at the next event only.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return None
+        fd = self._csock.fileno()
+        previous = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+        return None if previous == fd else previous
+
+    def _give_back_wakeup_fd(self, previous: int | None) -> None:
+        if previous is not None:
+            # Handlers that were added during the run keep the pipe, as they do in asyncio.
+            if previous == -1 and self._signal_handlers:
+                return
+            signal.set_wakeup_fd(previous, warn_on_full_buffer=previous != -1)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Remove the handler of a signal; False if it has none."""
+        removed = super().remove_signal_handler(sig)
+        if self.is_running() and not self.is_closed():
+            # The base class has taken the pipe off with the last handler.
+            self._take_wakeup_fd()
+        return removed
+
+    # Connections
+
+    def _make_socket_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: asyncio.Server | None = None,
+    ) -> StreamTransport:
+        self._ensure_fd_no_transport(sock)
+        return StreamTransport(self, sock, protocol, waiter, extra, server)
+
+    def _make_ssl_transport(
+        self,
+        rawsock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: ssl.SSLContext | None,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: dict[str, Any] | None = None,
+        server: asyncio.Server | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        **call_connection_made: bool,
+    ) -> asyncio.Transport:
+        self._ensure_fd_no_transport(rawsock)
+        tls = sslproto.SSLProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            **call_connection_made,
+        )
+        StreamTransport(self, rawsock, tls, None, extra, server)
+        transport: asyncio.Transport = tls._app_transport
+        return transport
+
+    def _start_serving(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        sock: socket.socket,
+        sslcontext: ssl.SSLContext | None = None,
+        server: asyncio.Server | None = None,
+        backlog: int = 100,
+        ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
+        *more: Any,
+    ) -> None:
+        if sslcontext is None:
+            Acceptor(self, sock, protocol_factory, server, backlog)
+        else:
+            # A handshake costs a thousand times what accepting in Python does.
+            super()._start_serving(
+                protocol_factory,
+                sock,
+                sslcontext,
+                server,
+                backlog,
+                ssl_handshake_timeout,
+                ssl_shutdown_timeout,
+                *more,
+            )
+
+    def _attach_to_server(self, server: Any, transport: StreamTransport) -> None:
+        if _SERVER_KNOWS_TRANSPORTS:
+            server._attach(transport)
+        else:
+            server._attach()
+
+    def _detach_from_server(self, server: Any, transport: StreamTransport | None) -> None:
+        if _SERVER_KNOWS_TRANSPORTS:
+            server._detach(transport)
+        else:
+            server._detach()
+
+    # What native code calls when something is over, or has failed
+
+    _set_result_unless_cancelled = staticmethod(
+        functools.partial(futures._set_result_unless_cancelled, result=None)
+    )
+    _callback_failed = reports.callback_failed
+    _callback_was_slow = reports.callback_was_slow
+    _stray_exception = reports.stray_exception
+    _transport_failed = reports.transport_failed
+    _flow_control_failed = reports.flow_control_failed
+    _connection_failed = reports.connection_failed
+    _accept_failed = reports.accept_failed
