@@ -91,16 +91,16 @@ def loop_kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def nothing_left_behind() -> Iterator[None]:
+def nothing_left_behind() -> Iterator[Ledger]:
     """Fail the test when descriptors, threads or lost errors are left after it."""
     ledger = Ledger()
-    yield
+    yield ledger
     left = ledger.close()
     assert not left, "\n".join(left)
 
 
 @pytest.fixture
-def asyncio_errors(nothing_left_behind: None) -> Iterator[ErrorLog]:
+def asyncio_errors(nothing_left_behind: Ledger) -> Iterator[ErrorLog]:
     """Errors on the "asyncio" logger; those the test does not take fail it."""
     log = ErrorLog()
     logger = logging.getLogger("asyncio")

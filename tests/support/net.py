@@ -69,8 +69,14 @@ async def connected(
         try:
             yield transport, protocol, peer
         finally:
-            transport.abort()
-            await gone(transport, protocol)
+            await end(transport, protocol)
+
+
+async def end(transport: asyncio.Transport, protocol: Watched) -> None:
+    """Abort the connection unless it is lost already, and wait until its socket is closed."""
+    if not protocol.count("lost"):
+        transport.abort()
+    await gone(transport, protocol)
 
 
 async def gone(transport: asyncio.BaseTransport, protocol: Any) -> None:
@@ -101,8 +107,7 @@ async def served(
         server.close()
         for protocol in protocols:
             if isinstance(protocol, Watched) and protocol.transport is not None:
-                protocol.transport.abort()
-                await gone(protocol.transport, protocol)
+                await end(protocol.transport, protocol)
         await server.wait_closed()
 
 
