@@ -61,7 +61,7 @@ RULES = (
     ),
     Rule(
         "python/rondel",
-        r"\b(ctypes|cffi|select\.epoll|selectors)\b",
+        r"\b(ctypes|cffi|epoll)\b",
         (),
         "what runs per callback or per packet is native",
     ),
