@@ -119,7 +119,8 @@ def strays(asyncio_errors: ErrorLog) -> Iterator[Strays]:
     yield strays
     gc.collect()
     left = strays.take()
-    assert not left, f"exception handler called unexpectedly: {left}"
+    first = "\n".join(repr(context) for context in left[:3])
+    assert not left, f"exception handler called unexpectedly, {len(left)} times:\n{first}"
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,7 +46,6 @@ async def test_datagrams_arrive_with_their_sender(loop: Loop) -> None:
         endpoint(loop, local_addr=HERE) as (one, first),
         endpoint(loop, local_addr=HERE) as (two, second),
     ):
-        assert isinstance(one, asyncio.DatagramTransport)
         assert first.names() == ["made"]
         one.sendto(b"hello", address(two))
         assert await second.happened("datagram") == ("datagram", b"hello", address(one))
@@ -99,10 +99,12 @@ async def test_an_empty_datagram(loop: Loop) -> None:
     async with endpoint(loop, local_addr=HERE) as (transport, received):
         transport.sendto(b"", address(transport))
         transport.sendto(b"end", address(transport))
-        await received.until(lambda: (b"end") in [e[1] for e in received.events if len(e) > 2])
-        expected = [b"", b"end"] if sys.version_info >= (3, 12) else [b"end"]
+        await received.until(lambda: ("datagram", b"end", address(transport)) in received.events)
         data = [event[1] for event in received.events if event[0] == "datagram"]
-        assert data in (expected, [b"", b"end"])
+        if sys.version_info >= (3, 13):
+            assert data == [b"", b"end"]
+        else:
+            assert data in ([b"end"], [b"", b"end"])  # it used to be dropped
 
 
 async def test_an_unreachable_peer_is_told_to_error_received(loop: Loop) -> None:
@@ -202,30 +204,38 @@ async def test_many_datagrams_keep_their_order(loop: Loop) -> None:
         assert data == list(range(1000))
 
 
-async def test_unix_datagram_sockets(loop: Loop) -> None:
-    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+async def test_unix_datagram_sockets(loop: Loop, tmp_path: Path) -> None:
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
     async with (
-        endpoint(loop, sock=left) as (one, _),
-        endpoint(loop, sock=right) as (_, received),
+        endpoint(loop, local_addr=one, family=socket.AF_UNIX) as (first, received_back),
+        endpoint(loop, local_addr=two, family=socket.AF_UNIX) as (second, received),
     ):
-        one.sendto(b"hello")
-        assert (await received.happened("datagram"))[1] == b"hello"
+        first.sendto(b"hello", two)  # type: ignore[arg-type]
+        assert await received.happened("datagram") == ("datagram", b"hello", one)
+        second.sendto(b"back", one)  # type: ignore[arg-type]
+        assert await received_back.happened("datagram") == ("datagram", b"back", two)
 
 
-async def test_a_full_socket_buffers_and_pauses_the_protocol(loop: Loop) -> None:
-    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    right.setblocking(False)
-    async with endpoint(loop, sock=left) as (transport, protocol):
-        count = 0
-        while not protocol.count("pause"):
-            transport.sendto(b"%08d" % count + bytes(1000))
-            count += 1
-            assert count < 100_000
-        assert transport.get_write_buffer_size() > 0
-        received = []
-        while len(received) < count:
-            received.append(int((await loop.sock_recv(right, 2000))[:8]))
-        await protocol.happened("resume")
-        assert received == list(range(count))
-        assert transport.get_write_buffer_size() == 0
-    right.close()
+async def test_a_full_socket_buffers_and_pauses_the_protocol(loop: Loop, tmp_path: Path) -> None:
+    path = str(tmp_path / "receiver")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(path)
+        receiver.setblocking(False)
+        async with endpoint(loop, remote_addr=path, family=socket.AF_UNIX) as (
+            transport,
+            protocol,
+        ):
+            count = 0
+            while not protocol.count("pause"):
+                transport.sendto(b"%08d" % count + bytes(1000))
+                count += 1
+                assert count < 100_000
+            assert transport.get_write_buffer_size() > 0
+            received = []
+            while len(received) < count:
+                received.append(int((await loop.sock_recv(receiver, 2000))[:8]))
+            await protocol.happened("resume")
+            assert received == list(range(count))
+            # Pythons that count each datagram's header do not all take it off again.
+            low, _ = transport.get_write_buffer_limits()  # type: ignore[attr-defined]
+            assert transport.get_write_buffer_size() <= low
