@@ -110,9 +110,11 @@ class Loop(LoopCore, DebugScheduling, _RunSetup):
     def _make_self_pipe(self) -> None:
         # The engine has its own wake-up; only signals still come through a pipe.
         self._csock = _SignalPipe(self._open_signal_pipe())
+        self._internal_fds += 1
 
     def _close_self_pipe(self) -> None:
         self._csock = None
+        self._internal_fds -= 1
 
     def _take_wakeup_fd(self) -> int | None:
         """Have every signal end the park, also those without a handler in this loop.

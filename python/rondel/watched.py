@@ -34,6 +34,17 @@ class WatchedDescriptors(selectors.BaseSelector):
             for fd, reader, writer in self._loop._watched()
         }
 
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        """Return what a descriptor, or an object that has one, is watched for.
+
+        Raises KeyError if it is not watched.
+        """
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        try:
+            return self.get_map()[fd]
+        except KeyError:
+            raise KeyError(f"{fileobj!r} is not registered") from None
+
     def close(self) -> None:
         """Close the loop's core; the loop closes its selector last."""
         if self._loop is not None:

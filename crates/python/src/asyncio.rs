@@ -24,8 +24,9 @@ imported! {
     timer_handle_class, PyType, "asyncio.events", "TimerHandle"
 }
 imported! {
-    /// `asyncio.Transport`.
-    transport_class, PyType, "asyncio.transports", "Transport"
+    /// The class of asyncio's own stream transports: a `Transport`, and what `loop.sendfile()` and
+    /// `start_tls()` ask for.
+    transport_class, PyType, "asyncio.selector_events", "_SelectorSocketTransport"
 }
 imported! {
     /// `asyncio.BufferedProtocol`.

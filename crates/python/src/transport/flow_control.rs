@@ -67,6 +67,12 @@ impl StreamTransport {
         let marks = self.with(py, |state| state.marks);
         (marks.low, marks.high)
     }
+
+    /// Whether the protocol was told to pause; asyncio's own `loop.sendfile()` asks.
+    #[getter]
+    fn _protocol_paused(&self, py: Python<'_>) -> bool {
+        self.with(py, |state| state.protocol_paused)
+    }
 }
 
 /// A mark may be a float, as infinity is; beyond what can be counted, all are the same.

@@ -1,6 +1,6 @@
 //! Reading: one `recv` per event, and what the protocol is told of it.
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -142,7 +142,7 @@ impl StreamTransport {
         };
         let mut buffer = match Buffer::write(&memory) {
             Ok(buffer) => buffer,
-            Err(error) => return Self::read_failed(slf, error),
+            Err(_) => return Self::read_failed(slf, not_writable(&memory)?),
         };
         let received = this.socket.recv(buffer.room()).map(|received| received.len());
         drop(buffer);
@@ -211,4 +211,11 @@ impl StreamTransport {
         }
         Ok(())
     }
+}
+
+/// What `socket.recv_into` raises.
+fn not_writable(memory: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    let expected = "recv_into() argument 1 must be read-write bytes-like object, not ";
+    let name = memory.get_type().name()?;
+    Ok(PyTypeError::new_err(format!("{expected}{name}")))
 }

@@ -417,7 +417,7 @@ impl StreamTransport {
         info + ">"
     }
 
-    /// Answers `asyncio.Transport`, so that `isinstance` does.
+    /// Answers the class of asyncio's own stream transports, so that `isinstance` does.
     #[getter(__class__)]
     fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyType>> {
         Ok(asyncio::transport_class(slf.py())?.clone())
