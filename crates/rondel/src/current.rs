@@ -4,6 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use rondel_engine::clock::{Clock, Instant};
 use rondel_engine::offload::{Options, ThreadPool};
 use rondel_engine::{Direction, EventLoop, Notify, TimerKey};
 
+use crate::loop_handle::Mailbox;
 use crate::task::Registry;
 
 /// What stands in the ready queue beside tasks: a step of the future that [`run`](crate::run) was
@@ -33,6 +35,7 @@ pub(crate) struct Current {
     pub(crate) tasks: Registry,
     default_executor: OnceCell<ThreadPool>,
     resolver: OnceCell<ThreadPool>,
+    mailbox: OnceCell<Arc<Mailbox>>,
     budget: Cell<u8>,
 }
 
@@ -43,6 +46,7 @@ impl Current {
             tasks: Registry::default(),
             default_executor: OnceCell::new(),
             resolver: OnceCell::new(),
+            mailbox: OnceCell::new(),
             budget: Cell::new(BUDGET),
         }))
     }
@@ -126,6 +130,11 @@ impl Current {
                 keep_alive: Duration::from_secs(10),
             })
         })
+    }
+
+    /// What other threads post to, once somebody has asked for it.
+    pub(crate) fn mailbox(&self) -> &OnceCell<Arc<Mailbox>> {
+        &self.mailbox
     }
 
     /// Waits for the default executor's work to end. A name that is still being resolved is of no

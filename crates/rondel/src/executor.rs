@@ -176,8 +176,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let call = Arc::new(Call { state: Mutex::new(CallState::Queued(None)) });
-    let completion = Completion(Arc::clone(&call));
+    let (completion, submitted) = completing();
     let job = move || {
         if completion.begin() {
             completion.end(catch_unwind(AssertUnwindSafe(f)).map_err(JoinError::Panicked));
@@ -185,10 +184,16 @@ where
     };
     // A job that is refused is dropped here, and says so itself.
     drop(pool.submit(Box::new(job)));
-    Submitted { call, awaited: false }
+    submitted
 }
 
-/// A call that was given to an executor. Awaiting it gives what the call returned.
+/// The two sides of a call: who makes it and who waits for it.
+pub(crate) fn completing<T>() -> (Completion<T>, Submitted<T>) {
+    let call = Arc::new(Call { state: Mutex::new(CallState::Queued(None)) });
+    (Completion(Arc::clone(&call)), Submitted { call, awaited: false })
+}
+
+/// A call that was given to an executor or to another thread's loop. Awaiting it gives what the call returned.
 ///
 /// Dropped before it was ever awaited, it lets the call go on; dropped while it is awaited, when
 /// a timeout has passed or the task is cancelled, it cancels a call that has not begun.
@@ -217,7 +222,16 @@ impl<T> Submitted<T> {
         }
     }
 
-    /// Whether a thread is making the call now.
+    /// Blocks this thread until the call is done, and gives its result. Not for a loop's thread,
+    /// which it would stop.
+    ///
+    /// # Errors
+    /// That of awaiting it.
+    pub fn result(self) -> Result<T, JoinError> {
+        futures_lite::future::block_on(self)
+    }
+
+    /// Whether the call is being made now.
     pub fn running(&self) -> bool {
         matches!(*self.call.lock(), CallState::Running(_))
     }
@@ -282,19 +296,19 @@ impl<T> Call<T> {
     }
 }
 
-/// The thread's side of a call. A job that is dropped and never run cancels its call.
-struct Completion<T>(Arc<Call<T>>);
+/// The side of a call that makes it. Dropped without a result, it cancels the call.
+pub(crate) struct Completion<T>(Arc<Call<T>>);
 
 impl<T> Completion<T> {
     /// Whether the call is still wanted.
-    fn begin(&self) -> bool {
+    pub(crate) fn begin(&self) -> bool {
         let mut state = self.0.lock();
         let CallState::Queued(awaiter) = &mut *state else { return false };
         *state = CallState::Running(awaiter.take());
         true
     }
 
-    fn end(&self, result: Result<T, JoinError>) {
+    pub(crate) fn end(&self, result: Result<T, JoinError>) {
         let mut state = self.0.lock();
         let (CallState::Queued(awaiter) | CallState::Running(awaiter)) = &mut *state else {
             return;

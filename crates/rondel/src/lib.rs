@@ -30,6 +30,7 @@
 //! | `await asyncio.wait_for(x, 1)` | [`timeout(…, x).await`](timeout) |
 //! | `await asyncio.to_thread(f)` | [`to_thread(f).await`](to_thread) |
 //! | `ThreadPoolExecutor` | [`ThreadPoolExecutor`] |
+//! | `asyncio.run_coroutine_threadsafe` | [`LoopHandle::create_task`], from [`get_running_loop`] |
 //! | `asyncio.open_connection` | [`TcpStream::connect`] |
 //! | `asyncio.start_server` | [`TcpListener::bind`] and [`accept`](TcpListener::accept) |
 //! | `loop.time()` | [`time()`] |
@@ -64,6 +65,7 @@ mod current;
 mod executor;
 mod gather;
 mod join_error;
+mod loop_handle;
 pub mod net;
 mod run;
 pub mod signal;
@@ -73,6 +75,7 @@ mod time;
 pub use executor::{Submitted, ThreadPoolExecutor, ThreadPoolExecutorBuilder, to_thread};
 pub use gather::{Gather, Together, gather};
 pub use join_error::JoinError;
+pub use loop_handle::{LoopHandle, get_running_loop};
 pub use net::{TcpListener, TcpStream};
 pub use rondel_engine::clock::{Instant, MockClock};
 pub use run::{Runner, run};
