@@ -95,8 +95,8 @@ fn a_panic_goes_through_and_drops_the_others() {
         let task = create_task(async move {
             let broken = async { panic!("broken") };
             gather!(broken, async move {
-                let _held = held;
                 pending::<()>().await;
+                drop(held);
             })
             .await;
         });
@@ -104,8 +104,8 @@ fn a_panic_goes_through_and_drops_the_others() {
 
         let futures: [Pin<Box<dyn Future<Output = ()>>>; 2] = [
             Box::pin(async move {
-                let _held = held_too;
                 pending::<()>().await;
+                drop(held_too);
             }),
             Box::pin(async { panic!("broken, too") }),
         ];

@@ -285,6 +285,7 @@ fn tasks_have_names_that_can_be_changed() {
 }
 
 #[test]
+#[expect(clippy::async_yields_async, reason = "the task outlives its loop")]
 fn a_result_stays_until_it_is_asked_for_even_after_the_loop() {
     let task = run(async {
         let task = create_task(async { vec![1, 2, 3] });
@@ -295,6 +296,7 @@ fn a_result_stays_until_it_is_asked_for_even_after_the_loop() {
 }
 
 #[test]
+#[expect(clippy::async_yields_async, reason = "the task outlives its loop")]
 fn a_task_that_the_end_of_its_loop_cancelled_says_so_on_the_next() {
     let task = run(async { create_task(pending::<()>()) });
     assert!(task.done());
