@@ -20,8 +20,9 @@ from collections.abc import Callable
 from typing import Any
 
 from rondel import reports
-from rondel._rondel import Acceptor, LoopCore, StreamTransport
+from rondel._rondel import Acceptor, LoopCore
 from rondel.debug import DebugScheduling
+from rondel.transport import StreamTransport
 from rondel.watched import WatchedDescriptors
 
 __all__ = ["Loop"]

@@ -47,7 +47,7 @@ def callback_failed(
 def callback_was_slow(self: Loop, ran: Any, seconds: float) -> None:
     """Warn of a callback that kept the loop busy; debug mode only."""
     what = base_events._format_handle(ran) if hasattr(ran, "_callback") else str(ran)
-    logger.warning("Executing %s took %.3f seconds", what, seconds)
+    base_events.logger.warning("Executing %s took %.3f seconds", what, seconds)
 
 
 def stray_exception(self: Loop, error: BaseException) -> None:

@@ -6,11 +6,11 @@ use pyo3::prelude::*;
 use pyo3::pyclass::PyTraverseError;
 use pyo3::types::{PyTuple, PyType};
 
-use crate::asyncio;
 use crate::errors::ends_the_run;
 use crate::event_loop::LoopCore;
 use crate::ffi::cell::AttachedCell;
 use crate::ffi::context;
+use crate::imported;
 
 /// What a handle gives up when it is cancelled.
 pub(crate) struct Call {
@@ -126,17 +126,17 @@ impl Handle {
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        asyncio::handle_class(slf.py())?.call_method1(intern!(slf.py(), "__repr__"), (slf,))
+        imported::handle_class(slf.py())?.call_method1(intern!(slf.py(), "__repr__"), (slf,))
     }
 
     fn _repr_info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        asyncio::handle_class(slf.py())?.call_method1(intern!(slf.py(), "_repr_info"), (slf,))
+        imported::handle_class(slf.py())?.call_method1(intern!(slf.py(), "_repr_info"), (slf,))
     }
 
     /// Answers `asyncio.Handle`, so that `isinstance` does.
     #[getter(__class__)]
     fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyType>> {
-        Ok(asyncio::handle_class(slf.py())?.clone())
+        Ok(imported::handle_class(slf.py())?.clone())
     }
 
     #[getter(_cancelled)]

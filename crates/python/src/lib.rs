@@ -6,12 +6,12 @@
 
 use pyo3::prelude::*;
 
-mod asyncio;
 mod callback;
 mod errors;
 mod event_loop;
 mod ffi;
 mod handle;
+mod imported;
 mod kernel;
 mod timer_handle;
 mod transport;
@@ -19,9 +19,9 @@ mod transport;
 #[pymodule]
 mod _rondel {
     #[pymodule_export]
-    use crate::event_loop::LoopCore;
-    #[pymodule_export]
     use crate::event_loop::ForeignTimer;
+    #[pymodule_export]
+    use crate::event_loop::LoopCore;
     #[pymodule_export]
     use crate::handle::Handle;
     #[pymodule_export]

@@ -6,10 +6,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 use rondel_engine::TimerKey;
 
-use crate::asyncio;
 use crate::event_loop::LoopCore;
 use crate::ffi::cell::AttachedCell;
 use crate::handle::Handle;
+use crate::imported;
 
 /// A callback scheduled for a time; `asyncio.TimerHandle` by interface and by `isinstance`.
 #[pyclass(extends = Handle, frozen, weakref, module = "rondel._rondel")]
@@ -58,7 +58,7 @@ impl TimerHandle {
 
     fn _repr_info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let info = asyncio::handle_class(py)?.call_method1(intern!(py, "_repr_info"), (slf,))?;
+        let info = imported::handle_class(py)?.call_method1(intern!(py, "_repr_info"), (slf,))?;
         let position = if slf.as_super().get().cancel_requested(py) { 2 } else { 1 };
         let when = format!("when={}", slf.get().when.bind(py).str()?);
         info.call_method1(intern!(py, "insert"), (position, when))?;
@@ -68,7 +68,7 @@ impl TimerHandle {
     /// Answers `asyncio.TimerHandle`, so that `isinstance` does.
     #[getter(__class__)]
     fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyType>> {
-        Ok(asyncio::timer_handle_class(slf.py())?.clone())
+        Ok(imported::timer_handle_class(slf.py())?.clone())
     }
 
     #[getter(_when)]
@@ -109,6 +109,6 @@ impl TimerHandle {
             }
             return Ok((!equal.is_truthy()?).into_pyobject(slf.py())?.to_owned().into_any());
         }
-        asyncio::timer_handle_class(slf.py())?.call_method1(name, (slf, other))
+        imported::timer_handle_class(slf.py())?.call_method1(name, (slf, other))
     }
 }

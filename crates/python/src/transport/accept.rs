@@ -12,12 +12,12 @@ use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 
 use super::stream::StreamTransport;
-use crate::asyncio;
 use crate::callback::Callback;
 use crate::errors::{ends_the_run, errno_error};
 use crate::event_loop::LoopCore;
 use crate::ffi::context;
 use crate::ffi::socket::HeldSocket;
+use crate::imported;
 
 /// Serves one listening socket.
 #[pyclass(frozen, module = "rondel._rondel")]
@@ -120,18 +120,10 @@ impl Acceptor {
             .and_then(|()| self.protocol_factory.bind(py).call0())
             .and_then(|protocol| {
                 let server = self.server.bind(py);
-                let server = (!server.is_none()).then(|| server.clone());
-                StreamTransport::create(
-                    event_loop,
-                    sock.clone(),
-                    protocol,
-                    None,
-                    Some(extra),
-                    server,
-                )
+                StreamTransport::create(event_loop, &sock, protocol, extra.clone(), server)
             });
         match made {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             Err(error) => {
                 sock.call_method0(intern!(py, "close"))?;
                 if ends_the_run(py, &error) {
@@ -153,7 +145,7 @@ impl Acceptor {
         let family = listening.getattr(intern!(py, "family"))?;
         let kind = listening.getattr(intern!(py, "type"))?;
         let protocol = listening.getattr(intern!(py, "proto"))?;
-        let class = asyncio::socket_class(py)?;
+        let class = imported::socket_class(py)?;
         let fd = connection.into_raw_fd();
         // From here the object owns the descriptor; its constructor with four ints cannot fail
         // but for lack of memory.

@@ -206,7 +206,7 @@ impl StreamTransport {
     fn log_in_debug(slf: &Bound<'_, Self>, message: &str) -> PyResult<()> {
         let py = slf.py();
         if slf.get().core().is_debug() {
-            let logger = crate::asyncio::logger(py)?;
+            let logger = crate::imported::logger(py)?;
             logger.call_method1(intern!(py, "debug"), (message, slf))?;
         }
         Ok(())

@@ -7,21 +7,21 @@
 use std::os::fd::RawFd;
 
 use pyo3::PyVisit;
-use pyo3::exceptions::{PyConnectionError, PyResourceWarning};
+use pyo3::exceptions::{PyConnectionError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::PyTraverseError;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 use rondel_engine::Direction;
 
 use super::flow_control::WaterMarks;
 use super::outgoing::Outgoing;
-use crate::asyncio;
 use crate::callback::Callback;
 use crate::event_loop::LoopCore;
 use crate::ffi::cell::AttachedCell;
 use crate::ffi::context;
 use crate::ffi::socket::HeldSocket;
+use crate::imported;
 
 /// What is true of a transport now.
 #[allow(clippy::struct_excessive_bools)] // each is one of asyncio's own flags
@@ -61,7 +61,7 @@ pub(super) struct State {
 }
 
 /// A stream transport; `asyncio.Transport` by interface and by `isinstance`.
-#[pyclass(frozen, weakref, module = "rondel._rondel")]
+#[pyclass(subclass, frozen, weakref, module = "rondel._rondel")]
 pub(crate) struct StreamTransport {
     pub(super) event_loop: Py<LoopCore>,
     pub(super) socket: HeldSocket,
@@ -90,66 +90,18 @@ impl StreamTransport {
         self.with(py, |state| state.context.clone_ref(py)).into_bound(py)
     }
 
-    /// Takes over a connected, non-blocking socket.
+    /// Takes over a connected, non-blocking socket, and begins with `connection_made`.
     pub(super) fn create<'py>(
         event_loop: &Bound<'py, LoopCore>,
-        sock: Bound<'py, PyAny>,
+        sock: &Bound<'py, PyAny>,
         protocol: Bound<'py, PyAny>,
-        waiter: Option<Bound<'py, PyAny>>,
-        extra: Option<Bound<'py, PyDict>>,
-        server: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, Self>> {
+        extra: Bound<'py, PyDict>,
+        server: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
         let py = event_loop.py();
-        let fd: RawFd = sock.call_method0(intern!(py, "fileno"))?.extract()?;
-        if fd < 0 {
-            return Err(pyo3::exceptions::PyValueError::new_err("Invalid file descriptor: -1"));
-        }
-        let socket = HeldSocket::new(fd);
-        let extra = match extra {
-            Some(extra) => extra.copy()?,
-            None => PyDict::new(py),
-        };
-        describe_socket(&extra, &sock)?;
-        socket.set_nodelay();
-        hold_open(&sock)?;
-        let buffered = is_buffered(&protocol)?;
-        let state = State {
-            sock: Some(sock.unbind()),
-            protocol: Some(protocol.unbind()),
-            buffered,
-            server: server.as_ref().map(|server| server.clone().unbind()),
-            waiter: waiter.map(Bound::unbind),
-            context: context::copy_current(py)?.unbind(),
-            lost_with: None,
-            outgoing: Outgoing::default(),
-            marks: WaterMarks::default(),
-            closing: false,
-            connection_lost: 0,
-            paused: false,
-            ended: false,
-            eof: false,
-            writing: false,
-            flush_is_due: false,
-            protocol_paused: false,
-            large_reads: false,
-            empty_waiter: None,
-        };
-        let transport = Bound::new(
-            py,
-            Self {
-                event_loop: event_loop.clone().unbind(),
-                socket,
-                extra: extra.unbind(),
-                state: AttachedCell::new(state),
-            },
-        )?;
-        if server.is_some() {
-            event_loop.call_method1(intern!(py, "_attach_to_server"), (server, &transport))?;
-        }
-        let transports = event_loop.getattr(intern!(py, "_transports"))?;
-        transports.set_item(fd, &transport)?;
-        event_loop.get().push(py, Callback::StreamStart(transport.clone().unbind()))?;
-        Ok(transport)
+        let waiter = py.None();
+        let class = imported::stream_transport_class(py)?;
+        class.call1((event_loop, sock, protocol, waiter, extra, server)).map(drop)
     }
 
     /// Tells the protocol that it is connected, begins to read, and then wakes whoever waits for
@@ -169,8 +121,12 @@ impl StreamTransport {
                 this.callback_failed(&protocol.getattr(name)?, (slf,), error)?;
             }
         }
-        if this.with(py, |state| !state.closing && !state.paused) {
-            Self::watch(slf, Direction::Read)?;
+        if this.with(py, |state| !state.closing && !state.paused)
+            && let Err(error) = Self::watch(slf, Direction::Read)
+        {
+            // Whoever waits for the connection is not left waiting.
+            let report = intern!(py, "_stray_exception");
+            event_loop.call_method1(report, (error.into_value(py),))?;
         }
         let waiter = this.with(py, |state| state.waiter.take());
         if let Some(waiter) = waiter {
@@ -325,8 +281,69 @@ impl StreamTransport {
         waiter: Option<Bound<'py, PyAny>>,
         extra: Option<Bound<'py, PyDict>>,
         server: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Py<Self>> {
-        Self::create(event_loop, sock, protocol, waiter, extra, server).map(Bound::unbind)
+    ) -> PyResult<Self> {
+        let py = event_loop.py();
+        let fd: RawFd = sock.call_method0(intern!(py, "fileno"))?.extract()?;
+        if fd < 0 {
+            return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")));
+        }
+        let extra = match extra {
+            Some(extra) => extra.copy()?,
+            None => PyDict::new(py),
+        };
+        describe_socket(&extra, &sock)?;
+        let buffered = is_buffered(&protocol)?;
+        let context = context::copy_current(py)?.unbind();
+        let socket = HeldSocket::new(fd);
+        socket.set_nodelay();
+        hold_open(&sock)?;
+        let state = State {
+            sock: Some(sock.unbind()),
+            protocol: Some(protocol.unbind()),
+            buffered,
+            server: server.map(Bound::unbind),
+            waiter: waiter.map(Bound::unbind),
+            context,
+            lost_with: None,
+            outgoing: Outgoing::default(),
+            marks: WaterMarks::default(),
+            closing: false,
+            connection_lost: 0,
+            paused: false,
+            ended: false,
+            eof: false,
+            writing: false,
+            flush_is_due: false,
+            protocol_paused: false,
+            large_reads: false,
+            empty_waiter: None,
+        };
+        Ok(Self {
+            event_loop: event_loop.clone().unbind(),
+            socket,
+            extra: extra.unbind(),
+            state: AttachedCell::new(state),
+        })
+    }
+
+    /// Has the new transport known to its server and its loop, and `connection_made` called in
+    /// the next turn. The arguments have been seen by `__new__`.
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let event_loop = this.event_loop.bind(py);
+        let server = this.with(py, |state| state.server.as_ref().map(|it| it.clone_ref(py)));
+        if let Some(server) = server {
+            event_loop.call_method1(intern!(py, "_attach_to_server"), (server, slf))?;
+        }
+        let transports = event_loop.getattr(intern!(py, "_transports"))?;
+        transports.set_item(this.socket.number(), slf)?;
+        this.core().push(py, Callback::StreamStart(slf.clone().unbind()))
     }
 
     /// Stops reading, sends what was written, then closes. See asyncio's `BaseTransport.close()`.
@@ -417,10 +434,15 @@ impl StreamTransport {
         info + ">"
     }
 
+    /// Closes a transport that was forgotten; its finalizer has warned of it.
+    fn _abandon(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::release(slf)
+    }
+
     /// Answers the class of asyncio's own stream transports, so that `isinstance` does.
     #[getter(__class__)]
     fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyType>> {
-        Ok(asyncio::transport_class(slf.py())?.clone())
+        Ok(imported::transport_class(slf.py())?.clone())
     }
 
     #[getter(_sock)]
@@ -470,7 +492,7 @@ impl StreamTransport {
         visited.unwrap_or(Ok(()))
     }
 
-    /// Breaks cycles, but keeps the socket: it is closed, with a warning, on deallocation.
+    /// Breaks cycles; the finalizer has run, and the socket is closed.
     fn __clear__(&self) {
         let cleared = self
             .state
@@ -479,41 +501,10 @@ impl StreamTransport {
     }
 }
 
-impl Drop for StreamTransport {
-    /// A transport that was forgotten, not closed.
-    fn drop(&mut self) {
-        let Some((sock, server)) =
-            self.state.visit(|state| (state.sock.take(), state.server.take()))
-        else {
-            return;
-        };
-        let Some(sock) = sock else { return };
-        let fd = self.socket.number();
-        Python::attach(|py| {
-            let category = py.get_type::<PyResourceWarning>();
-            let message =
-                std::ffi::CString::new(format!("unclosed transport <StreamTransport fd={fd}>"));
-            let warned = PyErr::warn(py, &category, &message.unwrap_or_default(), 1);
-            if let Err(error) = warned.and_then(|()| close_held(sock.bind(py))) {
-                error.write_unraisable(py, Some(sock.bind(py)));
-                // A warning that is an error must not leave the socket open.
-                drop(close_held(sock.bind(py)));
-            }
-            if let Some(server) = server {
-                let detach = intern!(py, "_detach_from_server");
-                let event_loop = self.event_loop.bind(py);
-                if let Err(error) = event_loop.call_method1(detach, (server, py.None())) {
-                    error.write_unraisable(py, None);
-                }
-            }
-        });
-    }
-}
-
 /// Enters `socket`, `sockname` and, unless it is known, `peername`.
 fn describe_socket(extra: &Bound<'_, PyDict>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = sock.py();
-    extra.set_item(intern!(py, "socket"), asyncio::transport_socket_class(py)?.call1((sock,))?)?;
+    extra.set_item(intern!(py, "socket"), imported::transport_socket_class(py)?.call1((sock,))?)?;
     let ask = |method| match sock.call_method0(method) {
         Ok(name) => Ok(name),
         Err(error) if error.is_instance_of::<pyo3::exceptions::PyOSError>(py) => {
@@ -548,5 +539,5 @@ fn close_held(sock: &Bound<'_, PyAny>) -> PyResult<()> {
 }
 
 fn is_buffered(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
-    protocol.is_instance(asyncio::buffered_protocol_class(protocol.py())?)
+    protocol.is_instance(imported::buffered_protocol_class(protocol.py())?)
 }

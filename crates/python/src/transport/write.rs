@@ -14,8 +14,8 @@ use rustix::io::Errno;
 
 use super::outgoing::{Piece, Sent};
 use super::stream::StreamTransport;
-use crate::asyncio;
 use crate::errors::errno_error;
+use crate::imported;
 
 /// Unsent data beyond this goes out at once: the system call is then small beside the copying,
 /// and the peer can begin.
@@ -135,7 +135,7 @@ impl StreamTransport {
     /// The kernel's own file-to-socket copy is tried first (asyncio's `_SendfileMode`).
     #[getter]
     fn _sendfile_compatible<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        asyncio::sendfile_mode(py)?.getattr(intern!(py, "TRY_NATIVE"))
+        imported::sendfile_mode(py)?.getattr(intern!(py, "TRY_NATIVE"))
     }
 }
 
@@ -159,7 +159,7 @@ impl StreamTransport {
         });
         if late >= WARN_AFTER_LATE_WRITES {
             let message = "socket.send() raised exception.";
-            asyncio::logger(py)?.call_method1(intern!(py, "warning"), (message,))?;
+            imported::logger(py)?.call_method1(intern!(py, "warning"), (message,))?;
         }
         Ok(late > 0)
     }

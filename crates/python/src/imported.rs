@@ -1,4 +1,4 @@
-//! asyncio's own objects, imported once.
+//! Python objects that native code needs, imported once.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -47,4 +47,8 @@ imported! {
 imported! {
     /// `asyncio.constants._SendfileMode`.
     sendfile_mode, PyAny, "asyncio.constants", "_SendfileMode"
+}
+imported! {
+    /// Our own transport as Python code completes it.
+    stream_transport_class, PyType, "rondel.transport", "StreamTransport"
 }

@@ -1,0 +1,20 @@
+"""`StreamTransport`: the native stream transport, and what becomes of one that is forgotten."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from rondel import _rondel
+
+
+class StreamTransport(_rondel.StreamTransport):
+    """A connected stream socket and its protocol; see asyncio's "Transports and Protocols"."""
+
+    __slots__ = ()
+
+    def __del__(self, _warn: Callable[..., Any] = warnings.warn) -> None:
+        if self._sock is not None:
+            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+            self._abandon()
