@@ -1,7 +1,7 @@
 """Rondel: asyncio, rebuilt in Rust.
 
-``rondel.run(main())`` is ``asyncio.run(main())`` on Rondel's event loop; any asyncio program runs on
-it unmodified, as ``python -m rondel program.py`` shows.
+``rondel.run(main())`` is ``asyncio.run(main())`` on Rondel's event loop; any asyncio program runs
+on it unmodified, as ``python -m rondel program.py`` shows.
 """
 
 from __future__ import annotations

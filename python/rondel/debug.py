@@ -1,5 +1,7 @@
-"""Scheduling in debug mode: asyncio's own handles, which know where they were created, and its
-own checks of thread and callback. See asyncio's "Debug Mode".
+"""Scheduling in debug mode, as in asyncio's "Debug Mode".
+
+The handles are asyncio's own, which know where they were created, and so are the checks of thread
+and callback.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from rondel._rondel import LoopCore
+from rondel.cpython import SelectorLoop, forget_last_frame
 
 if TYPE_CHECKING:
     from rondel._rondel import ForeignTimer
@@ -30,13 +33,8 @@ class _DebugTimerHandle(events.TimerHandle):
 _DebugTimerHandle.__name__ = "TimerHandle"
 
 
-class DebugScheduling(LoopCore if TYPE_CHECKING else object):  # type: ignore[misc]
-    """The debug half of `call_soon` and its kin, called by the native core."""
-
-    if TYPE_CHECKING:
-        _check_closed: Callable[[], None]
-        _check_thread: Callable[[], None]
-        _check_callback: Callable[[Any, str], None]
+class DebugScheduling(LoopCore, SelectorLoop):
+    """A loop with the debug half of `call_soon` and its kin, called by the native core."""
 
     def _call_soon_in_debug(
         self, callback: _Callback, args: _Args, context: Context | None
@@ -60,18 +58,18 @@ class DebugScheduling(LoopCore if TYPE_CHECKING else object):  # type: ignore[mi
         self._check_thread()
         self._check_callback(callback, "call_at")
         handle = _DebugTimerHandle(when, callback, args, self, context)
-        _forget_own_frame(handle)
+        forget_last_frame(handle)
         handle.timer = self._set_foreign_timer(when, handle)
-        handle._scheduled = True
+        handle._scheduled = True  # type: ignore[attr-defined]
         return handle
 
     def _handle_in_debug(self, callback: _Callback, args: _Args) -> asyncio.Handle:
         handle = events.Handle(callback, args, self, None)
-        _forget_own_frame(handle)
+        forget_last_frame(handle)
         return handle
 
     def _push_handle(self, handle: asyncio.Handle) -> asyncio.Handle:
-        _forget_own_frame(handle)
+        forget_last_frame(handle)
         self._push_foreign(handle)
         return handle
 
@@ -83,9 +81,3 @@ class DebugScheduling(LoopCore if TYPE_CHECKING else object):  # type: ignore[mi
         """Append somebody's handle to the ready queue; signal handlers come this way."""
         if not handle.cancelled():
             self._push_foreign(handle)
-
-
-def _forget_own_frame(handle: asyncio.Handle) -> None:
-    """Leave the caller's frame as the last of the traceback."""
-    if handle._source_traceback:
-        del handle._source_traceback[-1]

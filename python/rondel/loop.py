@@ -9,57 +9,21 @@ CPythons add) is CPython's maintained code, run on our readiness.
 from __future__ import annotations
 
 import asyncio
-import functools
 import signal
 import socket
 import ssl
-import sys
 import threading
-from asyncio import base_events, constants, events, futures, sslproto
+from asyncio import constants
 from collections.abc import Callable
 from typing import Any
 
-from rondel import reports
-from rondel._rondel import Acceptor, LoopCore
+from rondel import cpython, reports
+from rondel._rondel import Acceptor
 from rondel.debug import DebugScheduling
 from rondel.transport import StreamTransport
 from rondel.watched import WatchedDescriptors
 
 __all__ = ["Loop"]
-
-# A server counts its connections on 3.11 and 3.12, and knows them from 3.13 on.
-_SERVER_KNOWS_TRANSPORTS = base_events.Server._attach.__code__.co_argcount > 1
-
-if sys.version_info < (3, 13):
-
-    class _RunSetup(asyncio.SelectorEventLoop):
-        """What surrounds a run, as CPython has it from 3.13 on."""
-
-        _old_agen_hooks: Any = None
-
-        def _run_forever_setup(self) -> None:
-            self._check_closed()
-            self._check_running()
-            self._set_coroutine_origin_tracking(self._debug)
-            self._old_agen_hooks = sys.get_asyncgen_hooks()
-            self._thread_id = threading.get_ident()
-            sys.set_asyncgen_hooks(
-                firstiter=self._asyncgen_firstiter_hook,
-                finalizer=self._asyncgen_finalizer_hook,
-            )
-            events._set_running_loop(self)
-
-        def _run_forever_cleanup(self) -> None:
-            self._stopping = False
-            self._thread_id = None
-            events._set_running_loop(None)
-            self._set_coroutine_origin_tracking(False)
-            if self._old_agen_hooks is not None:
-                sys.set_asyncgen_hooks(*self._old_agen_hooks)
-                self._old_agen_hooks = None
-
-else:
-    _RunSetup = asyncio.SelectorEventLoop
 
 
 class _SignalPipe:
@@ -72,7 +36,7 @@ class _SignalPipe:
         return self._fd
 
 
-class Loop(LoopCore, DebugScheduling, _RunSetup):
+class Loop(DebugScheduling):
     """An asyncio event loop on Rondel's engine.
 
     Everything in asyncio's "Event Loop" chapter is here, with its behaviour and its errors; beyond
@@ -174,7 +138,7 @@ class Loop(LoopCore, DebugScheduling, _RunSetup):
         **call_connection_made: bool,
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(rawsock)
-        tls = sslproto.SSLProtocol(
+        tls = cpython.SSLProtocol(
             self,
             protocol,
             sslcontext,
@@ -215,25 +179,13 @@ class Loop(LoopCore, DebugScheduling, _RunSetup):
                 *more,
             )
 
-    def _attach_to_server(self, server: Any, transport: StreamTransport) -> None:
-        if _SERVER_KNOWS_TRANSPORTS:
-            server._attach(transport)
-        else:
-            server._attach()
+    # What native code calls when something begins, is over, or has failed
 
-    def _detach_from_server(self, server: Any, transport: StreamTransport | None) -> None:
-        if _SERVER_KNOWS_TRANSPORTS:
-            server._detach(transport)
-        else:
-            server._detach()
-
-    # What native code calls when something is over, or has failed
-
-    _set_result_unless_cancelled = staticmethod(
-        functools.partial(futures._set_result_unless_cancelled, result=None)
-    )
+    _attach_to_server = staticmethod(cpython.attach_to_server)
+    _detach_from_server = staticmethod(cpython.detach_from_server)
+    _set_result_unless_cancelled = staticmethod(cpython.set_none_unless_cancelled)
     _callback_failed = reports.callback_failed
-    _callback_was_slow = reports.callback_was_slow
+    _callback_was_slow = staticmethod(reports.callback_was_slow)
     _stray_exception = reports.stray_exception
     _transport_failed = reports.transport_failed
     _flow_control_failed = reports.flow_control_failed

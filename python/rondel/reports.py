@@ -6,19 +6,15 @@ These are methods of `rondel.Loop`, called by native code.
 from __future__ import annotations
 
 import errno
-import inspect
 import socket
-from asyncio import base_events, constants, events, format_helpers, trsock
+from asyncio import constants, events, trsock
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any
 
+from rondel import cpython
+
 if TYPE_CHECKING:
     from rondel.loop import Loop
-
-# Debug mode shows arguments from 3.12.6 and 3.13 on only.
-_FORMAT_TAKES_DEBUG = (
-    "debug" in inspect.signature(format_helpers._format_callback_source).parameters
-)
 
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -31,10 +27,7 @@ def callback_failed(
     error: BaseException,
 ) -> None:
     """Report what a callback raised; a protocol's callback has no handle, and is given one."""
-    if _FORMAT_TAKES_DEBUG:
-        source = format_helpers._format_callback_source(callback, args, debug=self.get_debug())
-    else:
-        source = format_helpers._format_callback_source(callback, args)
+    source = cpython.describe_callback(callback, args, debug=self.get_debug())
     self.call_exception_handler(
         {
             "message": f"Exception in callback {source}",
@@ -44,10 +37,10 @@ def callback_failed(
     )
 
 
-def callback_was_slow(self: Loop, ran: Any, seconds: float) -> None:
+def callback_was_slow(ran: Any, seconds: float) -> None:
     """Warn of a callback that kept the loop busy; debug mode only."""
-    what = base_events._format_handle(ran) if hasattr(ran, "_callback") else str(ran)
-    base_events.logger.warning("Executing %s took %.3f seconds", what, seconds)
+    what = cpython.describe_handle(ran) if hasattr(ran, "_callback") else str(ran)
+    logger.warning("Executing %s took %.3f seconds", what, seconds)
 
 
 def stray_exception(self: Loop, error: BaseException) -> None:

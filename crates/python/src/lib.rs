@@ -4,6 +4,9 @@
 //! if it runs per callback, per packet or per task step; Python (`python/rondel`) if it runs per
 //! connection or per loop.
 
+// Python calls methods on an instance, whether they look at it or not.
+#![allow(clippy::unused_self)]
+
 use pyo3::prelude::*;
 
 mod callback;

@@ -31,10 +31,9 @@ impl LoopCore {
     }
 
     /// Ends the run after the current turn, or after the first turn of the next run.
-    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+    fn stop(&self, py: Python<'_>) {
         // Stopping a closed loop does nothing, as in asyncio.
         let _ = self.with_engine(py, EventLoop::stop);
-        Ok(())
     }
 }
 

@@ -13,6 +13,9 @@ use crate::callback::Callback;
 use crate::errors::os_error;
 use crate::handle::Handle;
 
+/// The object behind a reader or a writer, if there is one.
+type Waiter<'py> = Option<Bound<'py, PyAny>>;
+
 #[pymethods]
 impl LoopCore {
     /// Has `callback(*args)` called whenever `fd` is readable; replaces, and cancels, the handle
@@ -50,10 +53,7 @@ impl LoopCore {
     }
 
     /// The watched descriptors with what waits for each: ``[(fd, reader, writer), ...]``.
-    fn _watched<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<Vec<(RawFd, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>)>> {
+    fn _watched<'py>(&self, py: Python<'py>) -> PyResult<Vec<(RawFd, Waiter<'py>, Waiter<'py>)>> {
         self.with_engine(py, |engine| {
             let object = |fd, direction| match engine.waiter(fd, direction) {
                 Some(Notify::Callback(callback)) => Some(callback.object(py)),

@@ -17,8 +17,8 @@ pub(crate) fn copy_current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// `RuntimeError` if the context is entered already (`PyContext_Enter`); otherwise what `f`
 /// returns.
 #[inline]
-pub(crate) fn run_in<'py, R>(
-    context: &Bound<'py, PyAny>,
+pub(crate) fn run_in<R>(
+    context: &Bound<'_, PyAny>,
     f: impl FnOnce() -> PyResult<R>,
 ) -> PyResult<R> {
     struct Exit<'a, 'py>(&'a Bound<'py, PyAny>);

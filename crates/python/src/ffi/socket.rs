@@ -43,13 +43,10 @@ impl HeldSocket {
     /// `sendmsg(2)`, without SIGPIPE; how many bytes of the pieces were taken.
     pub(crate) fn send(self, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
         let flags = SendFlags::NOSIGNAL;
-        match pieces {
-            [piece] => rustix::net::send(self.fd(), piece, flags),
-            _ => {
-                let mut control = SendAncillaryBuffer::default();
-                rustix::net::sendmsg(self.fd(), pieces, &mut control, flags)
-            }
+        if let [piece] = pieces {
+            return rustix::net::send(self.fd(), piece, flags);
         }
+        rustix::net::sendmsg(self.fd(), pieces, &mut SendAncillaryBuffer::default(), flags)
     }
 
     /// Ends the sending half.

@@ -55,7 +55,7 @@ impl StreamTransport {
             let message = format!("high ({high}) must be >= low ({low}) must be >= 0");
             return Err(PyValueError::new_err(message));
         }
-        let marks = WaterMarks { low: bytes(&low)?, high: bytes(&high)? };
+        let marks = WaterMarks { low: bytes(&low), high: bytes(&high) };
         slf.get().with(py, |state| state.marks = marks);
         // What waits only for the end of the turn is not what a mark is about.
         Self::flush(slf)?;
@@ -76,13 +76,11 @@ impl StreamTransport {
 }
 
 /// A mark may be a float, as infinity is; beyond what can be counted, all are the same.
-fn bytes(mark: &Bound<'_, PyAny>) -> PyResult<usize> {
-    if let Ok(bytes) = mark.extract::<usize>() {
-        return Ok(bytes);
-    }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates
-    let bytes = mark.extract::<f64>().map_or(usize::MAX, |mark| mark.floor() as usize);
-    Ok(bytes)
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates
+fn bytes(mark: &Bound<'_, PyAny>) -> usize {
+    mark.extract::<usize>()
+        .or_else(|_| mark.extract::<f64>().map(|mark| mark.floor() as usize))
+        .unwrap_or(usize::MAX)
 }
 
 impl StreamTransport {

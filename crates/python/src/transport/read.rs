@@ -140,9 +140,8 @@ impl StreamTransport {
             Ok(memory) => memory,
             Err(error) => return Self::protocol_failed(slf, error, "get_buffer"),
         };
-        let mut buffer = match Buffer::write(&memory) {
-            Ok(buffer) => buffer,
-            Err(_) => return Self::read_failed(slf, not_writable(&memory)?),
+        let Ok(mut buffer) = Buffer::write(&memory) else {
+            return Self::read_failed(slf, not_writable(&memory)?);
         };
         let received = this.socket.recv(buffer.room()).map(|received| received.len());
         drop(buffer);

@@ -415,13 +415,11 @@ impl StreamTransport {
         let fd = this.socket.number();
         let (closed, closing, bufsize) =
             this.with(py, |state| (state.sock.is_none(), state.closing, state.outgoing.len()));
-        let mut info = String::from("<StreamTransport");
-        if closed {
-            info += " closed";
-        } else if closing {
-            info += " closing";
-        }
-        info += &format!(" fd={fd}");
+        let life = match (closed, closing) {
+            (true, _) => " closed",
+            (false, true) => " closing",
+            (false, false) => "",
+        };
         let polls = |direction| {
             this.core().with_engine(py, |engine| engine.waiter(fd, direction).is_some())
         };
@@ -429,9 +427,11 @@ impl StreamTransport {
             (closed, polls(Direction::Read), polls(Direction::Write))
         {
             let word = |polls| if polls { "polling" } else { "idle" };
-            info += &format!(" read={} write=<{}, bufsize={bufsize}>", word(read), word(write));
+            let (read, write) = (word(read), word(write));
+            let polling = format!("read={read} write=<{write}, bufsize={bufsize}>");
+            return format!("<StreamTransport{life} fd={fd} {polling}>");
         }
-        info + ">"
+        format!("<StreamTransport{life} fd={fd}>")
     }
 
     /// Closes a transport that was forgotten; its finalizer has warned of it.
