@@ -89,16 +89,16 @@ class Loop(DebugScheduling):
         """
         if threading.current_thread() is not threading.main_thread():
             return None
-        fd = self._csock.fileno()
-        previous = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
-        return None if previous == fd else previous
+        return signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
 
     def _give_back_wakeup_fd(self, previous: int | None) -> None:
-        if previous is not None:
-            # Handlers that were added during the run keep the pipe, as they do in asyncio.
-            if previous == -1 and self._signal_handlers:
-                return
-            signal.set_wakeup_fd(previous, warn_on_full_buffer=previous != -1)
+        # Handlers that this loop still has keep the pipe between runs, as they do in asyncio.
+        if previous is None or self._signal_handlers:
+            return
+        if previous == self._csock.fileno():
+            # Of handlers that are gone: nothing may be written to it once the loop is closed.
+            previous = -1
+        signal.set_wakeup_fd(previous, warn_on_full_buffer=previous != -1)
 
     def remove_signal_handler(self, sig: int) -> bool:
         """Remove the handler of a signal; False if it has none."""

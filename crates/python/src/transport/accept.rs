@@ -7,7 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::PyTraverseError;
 use pyo3::types::PyDict;
-use rondel_engine::Direction;
+use rondel_engine::{Direction, Notify};
 use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 
@@ -73,35 +73,42 @@ impl Acceptor {
     /// Connections wait.
     pub(crate) fn accept_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        context::run_in(slf.get().context.bind(py), || slf.get().accept_all(py))
+        context::run_in(slf.get().context.bind(py), || Self::accept_all(slf))
     }
 
-    fn accept_all(&self, py: Python<'_>) -> PyResult<()> {
-        let event_loop = self.event_loop.bind(py);
-        let fd = self.socket.number();
-        for _ in 0..self.backlog {
-            // The server may have been closed by the protocol factory, or by what ran before.
-            let serving = event_loop
-                .get()
-                .with_engine(py, |engine| engine.waiter(fd, Direction::Read).is_some())?;
-            if !serving {
+    fn accept_all(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        for _ in 0..this.backlog {
+            // The server may have been closed by the protocol factory, or by what ran before, and
+            // its descriptor may be another server's by now.
+            if !Self::is_serving(slf)? {
                 return Ok(());
             }
-            match self.socket.accept() {
-                Ok((connection, address)) => self.connect(py, connection, address)?,
+            match this.socket.accept() {
+                Ok((connection, address)) => this.connect(py, connection, address)?,
                 Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => return Ok(()),
                 Err(errno) => {
                     // Out of descriptors or memory: the loop tries again in a while. Anything
                     // else is reported by the loop.
                     let failed = intern!(py, "_accept_failed");
                     let error = errno_error(py, errno).into_value(py);
-                    let server = (&self.protocol_factory, &self.server, self.backlog);
-                    event_loop.call_method1(failed, (error, &self.sock, server))?;
+                    let server = (&this.protocol_factory, &this.server, this.backlog);
+                    this.event_loop.bind(py).call_method1(failed, (error, &this.sock, server))?;
                     return Ok(());
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether the descriptor is still watched on behalf of this acceptor.
+    fn is_serving(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let this = slf.get();
+        this.event_loop.get().with_engine(slf.py(), |engine| {
+            let waiter = engine.waiter(this.socket.number(), Direction::Read);
+            matches!(waiter, Some(Notify::Callback(Callback::Accept(it))) if it.is(slf))
+        })
     }
 
     /// Makes the connection's socket object, protocol and transport. If that fails the connection
