@@ -3,6 +3,7 @@
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
@@ -337,6 +338,33 @@ fn a_cancelled_connect_closes_its_socket_and_the_number_can_be_used_again() -> i
         client.write_all(b"x").await?;
         server.read_exact(&mut [0]).await?;
         assert!(timeout(SHORT, server.read(&mut [0])).await.is_err());
+        Ok(())
+    })
+}
+
+#[test]
+fn the_number_of_a_closed_connection_can_be_waited_for_again() -> io::Result<()> {
+    run(async {
+        let mut numbers = Vec::new();
+        for _ in 0..3 {
+            let (mut client, server) = pair().await?;
+            numbers.push(server.as_raw_fd());
+            let reading = create_task(async move { (&server).read(&mut [0; 8]).await });
+            sleep(SHORT).await; // it is waiting
+            client.write_all(b"x").await?;
+            let read = timeout(Duration::from_secs(10), reading).await;
+            assert_eq!(read.expect("somebody is woken").unwrap()?, 1);
+
+            let (_client, server) = pair().await?;
+            numbers.push(server.as_raw_fd());
+            let reading = create_task(async move { (&server).read(&mut [0; 8]).await });
+            sleep(SHORT).await;
+            assert!(reading.cancel(), "closed while it waits");
+            assert!(reading.await.unwrap_err().is_cancelled());
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert!(numbers.len() < 6, "no number came twice");
         Ok(())
     })
 }
