@@ -1,0 +1,131 @@
+"""What is compared: the contestants, the kinds of work, and the numbers that come out."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+from typing import Literal
+
+Contestant = Literal["rondel", "asyncio", "threads", "processes"]
+CONTESTANTS: tuple[Contestant, ...] = ("rondel", "asyncio", "threads", "processes")
+NAMES: dict[Contestant, str] = {
+    "rondel": "asyncio on Rondel",
+    "asyncio": "asyncio",
+    "threads": "threads",
+    "processes": "processes",
+}
+
+Measured = Literal["io", "blocking", "cpu", "unit"]
+"""What one child process runs; ``unit`` measures cost and memory at once."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One block of rows: a kind of work, or what one unit takes."""
+
+    key: Literal["io", "blocking", "cpu", "cost", "memory"]
+    title: str
+    measured_as: Measured
+    unit: Literal["s", "bytes"]
+    explanation: str
+
+
+WORKS = (
+    Work(
+        "io",
+        "I/O-bound work",
+        "io",
+        "s",
+        "a unit asks a local server and waits 10 ms for the answer; all at once, each in a task, "
+        "a thread or a process of its own",
+    ),
+    Work(
+        "blocking",
+        "Blocking calls",
+        "blocking",
+        "s",
+        "the same by calls that block, in a pool of at most 100 workers: asyncio.to_thread, a "
+        "thread pool, a process pool",
+    ),
+    Work(
+        "cpu",
+        "CPU-bound work",
+        "cpu",
+        "s",
+        "a unit runs 1,000 rounds of a loop in Python; in tasks, and in pools of a worker per CPU",
+    ),
+    Work(
+        "cost",
+        "Cost of one unit",
+        "unit",
+        "s",
+        "to create and finish a task, a thread or a process, with so many alive at once",
+    ),
+    Work(
+        "memory",
+        "Memory of one unit",
+        "unit",
+        "bytes",
+        "while it waits, with so many alive at once, as the kernel counts it",
+    ),
+)
+
+
+@dataclass
+class Cell:
+    """The samples of one contestant at one kind of work and size.
+
+    ``samples`` are seconds or bytes, one a round; where there are none, ``reason`` says why.
+    """
+
+    work: Work
+    units: int
+    contestant: Contestant
+    samples: list[float] = field(default_factory=list)
+    reason: str | None = None
+
+    @property
+    def median(self) -> float | None:
+        """The median of the samples, None without samples."""
+        return statistics.median(self.samples) if self.samples else None
+
+
+@dataclass
+class Results:
+    """All cells of a run, by work, size and contestant, and where and how they were measured."""
+
+    cells: list[Cell]
+    environment: dict[str, str | int | float]
+
+    def cell(self, work: Work, units: int, contestant: Contestant) -> Cell:
+        """Return the cell of that row and column."""
+        for cell in self.cells:
+            if (cell.work, cell.units, cell.contestant) == (work, units, contestant):
+                return cell
+        raise KeyError((work.key, units, contestant))
+
+    def row(self, work: Work, units: int) -> list[Cell]:
+        """Return the cells of one row, in the order of ``CONTESTANTS``."""
+        return [self.cell(work, units, contestant) for contestant in CONTESTANTS]
+
+    def median(self, key: str, units: int, contestant: Contestant) -> float | None:
+        """Return the median of a cell, by the key of its work; None if it has none."""
+        for cell in self.cells:
+            if (cell.work.key, cell.units, cell.contestant) == (key, units, contestant):
+                return cell.median
+        return None
+
+    @property
+    def sizes(self) -> list[int]:
+        """The numbers of units, ascending."""
+        return sorted({cell.units for cell in self.cells})
+
+
+def empty(sizes: list[int]) -> list[Cell]:
+    """Return a cell without samples for every work, size and contestant."""
+    return [
+        Cell(work, units, contestant)
+        for work in WORKS
+        for units in sizes
+        for contestant in CONTESTANTS
+    ]

@@ -1,0 +1,202 @@
+"""Runs the measurements: rounds of fresh processes, contestants in turns, one server for all."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import multiprocessing
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TextIO
+
+import rondel
+from rondel.compare import text
+from rondel.compare.contest import (
+    CONTESTANTS,
+    NAMES,
+    WORKS,
+    Contestant,
+    Measured,
+    Results,
+    Work,
+    empty,
+)
+from rondel.compare.limits import cpus
+from rondel.compare.progress import Progress
+from rondel.compare.server import ANSWER_DELAY
+
+_TIME_LIMIT = 60.0
+"""Seconds after which one measurement is given up."""
+
+_MOST_PROCESSES = 200
+"""More processes at once than this are not tried: they would fill the machine's memory."""
+
+
+class _Block(NamedTuple):
+    """What is measured in turns by all contestants."""
+
+    measured_as: Measured
+    units: int
+    works: list[Work]
+
+
+def run(sizes: list[int], rounds: int, budget: float, stream: TextIO) -> Results:
+    """Measure every kind of work at every size, up to ``rounds`` times.
+
+    Once ``budget`` seconds would be exceeded, nothing is measured again that has been measured
+    once. Progress goes to ``stream``. Raises OSError if a process cannot be started.
+    """
+    start = time.monotonic()
+    results = Results(empty(sizes), {})
+    blocks = [
+        _Block(measured_as, units, [work for work in WORKS if work.measured_as == measured_as])
+        for measured_as in ("io", "blocking", "cpu", "unit")
+        for units in sizes
+    ]
+    took = dict.fromkeys(range(len(blocks)), 0.0)
+    with _server() as ports, Progress(rounds * len(blocks) * len(CONTESTANTS), stream) as progress:
+        for round_number in range(rounds):
+            for number, block in enumerate(blocks):
+                begin = time.monotonic()
+                if round_number and begin - start + took[number] > budget:
+                    progress.skip(len(CONTESTANTS))
+                    continue
+                heading = f"round {round_number + 1} of {rounds}: {block.works[0].title}"
+                heading += f", {text.units(block.units)}"
+                # Who begins changes, so that no contestant always has the warmer machine.
+                first = round_number % len(CONTESTANTS)
+                for contestant in CONTESTANTS[first:] + CONTESTANTS[:first]:
+                    progress.step(heading, NAMES[contestant])
+                    _measure(block, contestant, ports, results)
+                took[number] = time.monotonic() - begin
+    _explain_what_is_missing(results)
+    results.environment.update(_environment(rounds, time.monotonic() - start))
+    return results
+
+
+def _measure(block: _Block, contestant: Contestant, ports: list[int], results: Results) -> None:
+    cells = {work.key: results.cell(work, block.units, contestant) for work in block.works}
+    if any(cell.reason for cell in cells.values()):
+        return
+    one_process_each = block.measured_as in ("io", "unit") and contestant == "processes"
+    if one_process_each and block.units > _MOST_PROCESSES:
+        return
+    outcome = run_child(
+        {
+            "work": block.measured_as,
+            "contestant": contestant,
+            "units": block.units,
+            "ports": ports,
+        }
+    )
+    for key, cell in cells.items():
+        value = outcome.get(key if block.measured_as == "unit" else "time")
+        if "reason" in outcome:
+            cell.reason = str(outcome["reason"])
+        elif value is not None:
+            cell.samples.append(value)
+
+
+def run_child(specification: dict[str, object]) -> dict[str, Any]:
+    """Run one measurement in a process group of its own, of which nothing is left afterwards."""
+    with subprocess.Popen(
+        [*_python("child"), json.dumps(specification)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_plain_environment(),
+        process_group=0,
+    ) as child:
+        try:
+            output, errors = child.communicate(timeout=_TIME_LIMIT)
+        except subprocess.TimeoutExpired:
+            return {"reason": f"not done after {_TIME_LIMIT:.0f} s"}
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+    if child.returncode != 0:
+        last = (errors.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
+        return {"reason": f"the measurement failed: {last}"}
+    outcome: dict[str, Any] = json.loads(output)
+    return outcome
+
+
+@contextlib.contextmanager
+def _server() -> Iterator[list[int]]:
+    """Run the server and give its ports; it ends with the block, or with this process."""
+    with subprocess.Popen(
+        _python("server"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=_plain_environment(),
+        process_group=0,
+    ) as server:
+        try:
+            assert server.stdout is not None
+            line = server.stdout.readline()
+            if not line:
+                raise ChildProcessError("the local server did not come up")
+            yield json.loads(line)
+        finally:
+            server.kill()
+
+
+def _python(module: str) -> list[str]:
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    code = f"from rondel.compare.{module} import main; main()"
+    return [sys.executable, *flags, "-c", code]
+
+
+def _plain_environment() -> dict[str, str]:
+    """Return the environment without what would slow some contestants down more than others."""
+    slow = ("PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONTRACEMALLOC", "PYTHONMALLOC")
+    return {name: value for name, value in os.environ.items() if name not in slow}
+
+
+def _explain_what_is_missing(results: Results) -> None:
+    for cell in results.cells:
+        if cell.samples or cell.reason is not None:
+            continue
+        if cell.contestant == "processes" and cell.units > _MOST_PROCESSES:
+            cell.reason = why_not_so_many(results, cell.units)
+        else:
+            cell.reason = "too little to be told from what the process touches besides"
+
+
+def why_not_so_many(results: Results, units: int) -> str:
+    """Return the reason not to start so many processes, reckoned from what fewer took."""
+    reason = f"not tried: {units:,} processes at once"
+    for size in reversed(results.sizes):
+        memory = results.median("memory", size, "processes")
+        cost = results.median("cost", size, "processes")
+        if memory is not None and cost is not None:
+            return (
+                f"{reason} would take about {text.quantity(memory * units, 'bytes')} and "
+                f"{text.quantity(cost * units, 's')} to start, by what {size:,} took"
+            )
+    return f"{reason} would fill the machine"
+
+
+def _environment(rounds: int, elapsed: float) -> dict[str, str | int | float]:
+    report = rondel.driver_report()
+    return {
+        "rondel": rondel.__version__,
+        "driver": report["driver"],
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "kernel": report["kernel"],
+        "machine": platform.machine(),
+        "cpus": cpus(),
+        "start_method": multiprocessing.get_start_method(),
+        "answer_delay": ANSWER_DELAY,
+        "rounds": rounds,
+        "elapsed": round(elapsed, 3),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
