@@ -11,9 +11,11 @@ task or loop is left over. A test that provokes such an error takes it from ``st
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import inspect
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,11 +26,16 @@ from support.loops import Loop, LoopFactory, kinds, new_loop, rondel_is_built, s
 
 GUARD = 30.0
 """Seconds after which an ``async def`` test is taken to hang."""
+LAST_RESORT = 200.0
+"""Seconds after which a test that nothing else could end ends the whole run."""
+
+STDERR = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # Warnings are errors. pytest's own rule for a failing finalizer is left to the fixtures below.
     config.addinivalue_line("filterwarnings", "error")
+    config.stash[STDERR] = os.dup(2)  # before pytest captures it
     if not rondel_is_built() and not stdlib_only():
         raise pytest.UsageError(
             "rondel is not importable: build it first, or set RONDEL_TESTS_STDLIB_ONLY=1 "
@@ -61,6 +68,16 @@ def pytest_collection_finish() -> None:
         loop.close()
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    # A native loop that spins without looking at signals can only be ended from outside.
+    faulthandler.dump_traceback_later(LAST_RESORT, exit=True, file=item.config.stash[STDERR])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -146,7 +163,7 @@ def loop(loop_factory: LoopFactory) -> Iterator[Loop]:
     if left:
         loop.run_until_complete(asyncio.wait(left))
     loop.run_until_complete(loop.shutdown_asyncgens())
-    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.run_until_complete(asyncio.wait_for(loop.shutdown_default_executor(), GUARD))
     loop.close()
     assert not left, f"tasks left: {left}"
 
