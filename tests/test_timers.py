@@ -266,17 +266,6 @@ def test_timers_on_a_closed_loop_raise(loop: Loop) -> None:
         loop.call_at(0, print)
 
 
-async def test_sleeping_tasks_wake_in_order(loop: Loop) -> None:
-    woken: list[int] = []
-
-    async def sleeper(rank: int) -> None:
-        await asyncio.sleep(0.002 * rank)
-        woken.append(rank)
-
-    await asyncio.gather(*(sleeper(rank) for rank in (4, 2, 0, 3, 1)))
-    assert woken == [0, 1, 2, 3, 4]
-
-
 async def test_the_time_is_read_anew_in_each_turn(loop: Loop) -> None:
     times = []
     for _ in range(3):

@@ -17,7 +17,9 @@ import asyncio, os, sys
 from support.loops import new_loop
 KIND = {kind!r}
 def make_loop():
-    return new_loop(KIND)
+    loop = new_loop(KIND)
+    loop.slow_callback_duration = 60.0  # debug mode must not complain of a slow machine
+    return loop
 """
 
 
