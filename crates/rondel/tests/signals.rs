@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rondel::signal::{SIGHUP, SIGINT, SIGUSR1, SIGUSR2, Signals, ctrl_c};
-use rondel::{create_task, run, timeout, yield_now};
+use rondel::{create_task, run, sleep, timeout, yield_now};
 use rustix::process::{Signal, getpid, kill_process};
 
 /// Set in processes that a test starts: the part that they play.
@@ -34,13 +34,12 @@ fn a_signal_wakes_whoever_waits_for_it() -> io::Result<()> {
         let mut signals = Signals::new(&[SIGUSR1, SIGHUP])?;
         let waiting = create_task(async move {
             let first = signals.recv().await?;
+            kill_process(getpid(), Signal::HUP)?;
             io::Result::Ok((first, signals.recv().await?))
         });
         yield_now().await;
         assert!(!waiting.done());
         kill_process(getpid(), Signal::USR1)?;
-        yield_now().await;
-        kill_process(getpid(), Signal::HUP)?;
         assert_eq!(waiting.await??, (SIGUSR1, SIGHUP));
         Ok(())
     })
@@ -80,6 +79,8 @@ fn ctrl_c_ends_the_program_again_once_nobody_listens() {
             assert_eq!(second.recv().await?, SIGINT);
             drop(second);
             kill_process(getpid(), Signal::INT)?;
+            // Another thread may be the one that is hit, in a moment.
+            sleep(Duration::from_secs(20)).await;
             io::Result::Ok(())
         })
         .unwrap();
