@@ -16,7 +16,7 @@ PYTHON = ROOT / "examples" / "python"
 RUST = ROOT / "examples" / "rust"
 WIDTH = 100
 
-# In the order in which they explain each other; Rust has some of them, under the same names.
+# In the order in which they explain each other; most are there in both languages.
 EXAMPLES = (
     "blocking_download",
     "threaded_download",
@@ -27,6 +27,7 @@ EXAMPLES = (
     "parallel_downloads",
     "blocking_and_async",
     "http_aiohttp",
+    "http_hyper",
     "stream_file",
     "mirror",
 )
@@ -48,7 +49,10 @@ def main() -> None:
     started = time.perf_counter()
     rondel = (sys.executable, "-m", "rondel")
     cargo = ("--quiet", "--locked", "--release", "--package", "rondel")
+    python = [name for name in EXAMPLES if (PYTHON / f"{name}.py").exists()]
     rust = [name for name in EXAMPLES if (RUST / f"{name}.rs").exists()]
+    if lost := set(EXAMPLES).difference(python, rust):
+        sys.exit(f"there is no example {', '.join(lost)}")
 
     run(
         "data for the examples",
@@ -56,15 +60,14 @@ def main() -> None:
         str(PYTHON / "make_data.py"),
         str(PYTHON.parent / "data"),
     )
-    for name in EXAMPLES:
+    for name in python:
         run(f"{name}, in Python", *rondel, str((PYTHON / f"{name}.py").relative_to(ROOT)))
-    if rust:
-        run("building the Rust examples", "cargo", "build", *cargo, "--examples")
+    run("building the Rust examples", "cargo", "build", *cargo, "--examples")
     for name in rust:
         run(f"{name}, in Rust", "cargo", "run", *cargo, "--example", name)
     run("asyncio, threads and processes compared", *rondel, "compare")
     seconds = time.perf_counter() - started
-    print(f"\n{len(EXAMPLES)} Python and {len(rust)} Rust examples ran, in {seconds:.0f} s.")
+    print(f"\n{len(python)} Python and {len(rust)} Rust examples ran, in {seconds:.0f} s.")
 
 
 if __name__ == "__main__":
