@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
@@ -82,17 +83,25 @@ fn one_letter_at_a_time_always_wakes_a_sleeping_loop() {
 fn a_wake_alone_ends_the_sleep() {
     let door = TestDoor::new(Clock::Monotonic);
     let inbox = door.with(|event_loop| Arc::clone(event_loop.inbox()));
-    let (start, started) = std::sync::mpsc::channel();
-    let waker = thread::spawn(move || {
-        started.recv().unwrap();
-        inbox.push(Ready::Callback(support::stop()));
+    let awake = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&awake);
+    let waking = thread::spawn(move || {
+        while !seen.load(Ordering::SeqCst) {
+            inbox.wake(); // nothing, while the loop does not sleep
+            thread::yield_now();
+        }
     });
-    door.push(Arc::new(move |_| {
-        start.send(()).unwrap();
+    door.push(Arc::new(move |door| {
+        let awake = Arc::clone(&awake);
+        door.after_park.replace(Some(Box::new(move |door| {
+            awake.store(true, Ordering::SeqCst);
+            door.with(EventLoop::stop);
+        })));
         Ok(())
     }));
     door.run().unwrap();
-    waker.join().unwrap();
+    waking.join().unwrap();
+    assert!(door.parks.get() > door.polls.get(), "it did sleep");
 }
 
 #[test]
