@@ -166,15 +166,14 @@ impl<C> Sources<C> {
     }
 
     /// Takes everything out, for the caller to drop where dropping is safe.
+    ///
+    /// The kernel is not told, but by closing the driver: a forked child that drops its copy of
+    /// the loop shares the epoll instance with its parent, which goes on watching.
     pub(crate) fn take_all(&mut self) -> Vec<Notify<C>> {
         let mut waiters = Vec::new();
-        for (fd, slot) in (0..).zip(std::mem::take(&mut self.table)) {
-            if let Some(source) = slot {
-                let token = token(fd, source.generation);
-                let _ = self.driver.watch(fd, token, source.interest, Interest::default());
-                waiters.extend(source.reader);
-                waiters.extend(source.writer);
-            }
+        for source in std::mem::take(&mut self.table).into_iter().flatten() {
+            waiters.extend(source.reader);
+            waiters.extend(source.writer);
         }
         waiters
     }

@@ -106,8 +106,12 @@ impl LoopCore {
 
     /// Has `transport` flushed when the current batch of callbacks has run.
     pub(crate) fn flush_later(&self, py: Python<'_>, transport: Py<StreamTransport>) {
-        // A closed loop has closed its transports' descriptors or will never send again.
-        drop(self.with_open(py, |open| open.to_flush.push(transport)));
+        // A closed loop will never send again. A parked one is being written to by a thread that
+        // should not; what it writes is sent all the same.
+        drop(self.with_open(py, |open| {
+            open.to_flush.push(transport);
+            open.engine.inbox().wake();
+        }));
     }
 
     fn take_to_flush(&self, py: Python<'_>) -> Vec<Py<StreamTransport>> {

@@ -46,8 +46,11 @@ impl<T> AttachedCell<T> {
         self.borrow(f)
     }
 
-    /// For the garbage collector, which runs on an attached thread but is given no token.
+    /// For the garbage collector, which runs on an attached thread but is given no token. Without
+    /// a GIL it stops all other threads, also one that is in here: it must not wait for that.
     pub(crate) fn visit<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        #[cfg(Py_GIL_DISABLED)]
+        drop(self.owner.try_lock().ok()?);
         self.borrow(f)
     }
 

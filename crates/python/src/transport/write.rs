@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::outgoing::{Piece, Sent};
 use super::stream::StreamTransport;
 use crate::errors::errno_error;
+use crate::ffi::context;
 use crate::imported;
 
 /// Unsent data beyond this goes out at once: the system call is then small beside the copying,
@@ -211,6 +212,12 @@ impl StreamTransport {
         if this.with(py, |state| !state.writing || state.connection_lost > 0) {
             return Ok(());
         }
+        context::run_in(&this.context(py), || Self::send_more(slf))
+    }
+
+    fn send_more(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
         let sent = match this.with(py, |state| state.outgoing.send(py, this.socket)) {
             Ok(sent) => sent,
             Err(errno) => return Self::write_failed(slf, errno),
