@@ -27,8 +27,8 @@ pub(crate) struct Acceptor {
     socket: HeldSocket,
     protocol_factory: Py<PyAny>,
     server: Py<PyAny>,
-    /// At most this many connections are accepted per event.
-    backlog: u32,
+    /// At most this many connections, and at least one, are accepted per event.
+    backlog: i64,
     context: Py<PyAny>,
 }
 
@@ -41,7 +41,7 @@ impl Acceptor {
         sock: &Bound<'py, PyAny>,
         protocol_factory: Py<PyAny>,
         server: Py<PyAny>,
-        backlog: u32,
+        backlog: i64,
     ) -> PyResult<Py<Self>> {
         let py = event_loop.py();
         let fd = sock.call_method0(intern!(py, "fileno"))?.extract()?;
@@ -79,7 +79,7 @@ impl Acceptor {
     fn accept_all(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        for _ in 0..this.backlog {
+        for _ in 0..this.backlog.max(1) {
             // The server may have been closed by the protocol factory, or by what ran before, and
             // its descriptor may be another server's by now.
             if !Self::is_serving(slf)? {
