@@ -67,18 +67,17 @@ def _elsewhere(results: Results, work: Work, best: Contestant, sizes: list[int])
 
 
 def _for_units(results: Results) -> str:
-    parts = []
+    """Say what a unit takes, at the largest size that each contestant has numbers for."""
+    at: dict[int, list[str]] = {}
     for contestant in CONTESTANTS:
         for size in reversed(results.sizes):
             cost = results.median("cost", size, contestant)
             memory = results.median("memory", size, contestant)
             if cost is not None and memory is not None:
-                parts.append(
-                    f"{NAMES[contestant]} {text.quantity(cost, 's')} and "
-                    f"{text.quantity(memory, 'bytes')} (at {size:,})"
-                )
+                taken = f"{text.quantity(cost, 's')} and {text.quantity(memory, 'bytes')}"
+                at.setdefault(size, []).append(f"{NAMES[contestant]} {taken}")
                 break
-    return "; ".join(parts) + "." if parts else ""
+    return " ".join(f"With {size:,} alive: {', '.join(parts)}." for size, parts in at.items())
 
 
 def _is_slower(cell: Cell, best: Cell) -> bool:

@@ -13,7 +13,7 @@ from rondel.compare import document, measure, picture, table
 _SIZES = [1, 100, 10_000]
 _QUICK_SIZES = [1, 100]
 _ROUNDS = 3
-_BUDGET = 55.0
+_BUDGET = 60.0
 """Seconds after which no work is measured a further time."""
 
 

@@ -44,8 +44,8 @@ WORKS = (
         "Blocking calls",
         "blocking",
         "s",
-        "the same by calls that block, in a pool of at most 100 workers: asyncio.to_thread, a "
-        "thread pool, a process pool",
+        "a unit blocks until the server answers, in a pool of at most 100 workers, each with a "
+        "connection: asyncio.to_thread, a thread pool, a process pool",
     ),
     Work(
         "cpu",

@@ -6,11 +6,8 @@ import contextlib
 import datetime
 import json
 import multiprocessing
-import os
 import platform
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TextIO
@@ -30,6 +27,7 @@ from rondel.compare.contest import (
 from rondel.compare.limits import cpus
 from rondel.compare.progress import Progress
 from rondel.compare.server import ANSWER_DELAY
+from rondel.compare.subprocesses import running
 
 _TIME_LIMIT = 60.0
 """Seconds after which one measurement is given up."""
@@ -104,23 +102,13 @@ def _measure(block: _Block, contestant: Contestant, ports: list[int], results: R
 
 
 def run_child(specification: dict[str, object]) -> dict[str, Any]:
-    """Run one measurement in a process group of its own, of which nothing is left afterwards."""
-    with subprocess.Popen(
-        [*_python("child"), json.dumps(specification)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=_plain_environment(),
-        process_group=0,
-    ) as child:
+    """Run one measurement in a fresh process; return what it found, or the reason why nothing."""
+    wanted = json.dumps(specification)
+    with running("child", wanted, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:
         try:
             output, errors = child.communicate(timeout=_TIME_LIMIT)
         except subprocess.TimeoutExpired:
             return {"reason": f"not done after {_TIME_LIMIT:.0f} s"}
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
     if child.returncode != 0:
         last = (errors.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
         return {"reason": f"the measurement failed: {last}"}
@@ -131,34 +119,12 @@ def run_child(specification: dict[str, object]) -> dict[str, Any]:
 @contextlib.contextmanager
 def _server() -> Iterator[list[int]]:
     """Run the server and give its ports; it ends with the block, or with this process."""
-    with subprocess.Popen(
-        _python("server"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=_plain_environment(),
-        process_group=0,
-    ) as server:
-        try:
-            assert server.stdout is not None
-            line = server.stdout.readline()
-            if not line:
-                raise ChildProcessError("the local server did not come up")
-            yield json.loads(line)
-        finally:
-            server.kill()
-
-
-def _python(module: str) -> list[str]:
-    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    code = f"from rondel.compare.{module} import main; main()"
-    return [sys.executable, *flags, "-c", code]
-
-
-def _plain_environment() -> dict[str, str]:
-    """Return the environment without what would slow some contestants down more than others."""
-    slow = ("PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONTRACEMALLOC", "PYTHONMALLOC")
-    return {name: value for name, value in os.environ.items() if name not in slow}
+    with running("server", stdin=subprocess.PIPE, stderr=None) as server:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        if not line:
+            raise ChildProcessError("the local server does not run")
+        yield json.loads(line)
 
 
 def _explain_what_is_missing(results: Results) -> None:
@@ -198,5 +164,5 @@ def _environment(rounds: int, elapsed: float) -> dict[str, str | int | float]:
         "answer_delay": ANSWER_DELAY,
         "rounds": rounds,
         "elapsed": round(elapsed, 3),
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "finished": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }

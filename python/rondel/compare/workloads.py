@@ -7,11 +7,14 @@ closing of loops and pools included. Each contestant's code is what its document
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import socket
+import threading
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import cycle, islice
+from multiprocessing.synchronize import Semaphore
 from typing import Any, TypeVar
 
 from rondel.compare.contest import Contestant
@@ -48,10 +51,12 @@ def measure(work: str, contestant: Contestant, units: int, ports: list[int]) -> 
     start = time.perf_counter()
     if work == "cpu":
         _compute(contestant, units)
+    elif work == "blocking":
+        _ask_blocking_all(contestant, targets)
     elif contestant in ("rondel", "asyncio"):
-        run(contestant, _ask_all(targets) if work == "io" else _ask_all_in_threads(targets))
+        run(contestant, _ask_all(targets))
     else:
-        _ask_all_in_pool(contestant, targets, units if work == "io" else min(units, POOL))
+        _ask_all_at_once(contestant, targets)
     return time.perf_counter() - start
 
 
@@ -69,23 +74,71 @@ async def _ask_all(targets: list[int]) -> None:
     await asyncio.gather(*(_ask(port) for port in targets))
 
 
-def _ask_blocking(port: int) -> None:
+def _ask_and_close(port: int) -> None:
     with socket.create_connection((HOST, port)) as connection:
         connection.sendall(REQUEST)
         _check(connection.recv(len(ANSWER)))
 
 
-async def _ask_all_in_threads(targets: list[int]) -> None:
+def _ask_all_at_once(contestant: Contestant, targets: list[int]) -> None:
+    # No pool: it would give work to whoever has finished, and so have fewer at once.
+    answered = multiprocessing.Semaphore(0) if contestant == "processes" else threading.Semaphore(0)
+    kind = multiprocessing.Process if contestant == "processes" else threading.Thread
+    started: list[multiprocessing.Process | threading.Thread] = []
+    try:
+        for port in targets:
+            started.append(kind(target=_ask_and_tell, args=(port, answered)))
+            started[-1].start()
+    finally:
+        for unit in started:
+            if unit.ident is not None:
+                unit.join()
+    if sum(answered.acquire(False) for _ in targets) < len(targets):
+        raise ConnectionError("not every request was answered")
+
+
+def _ask_and_tell(port: int, answered: Semaphore | threading.Semaphore) -> None:
+    _ask_and_close(port)
+    answered.release()
+
+
+class _Connections(threading.local):
+    """A connection for every worker of a pool, as clients of databases keep one."""
+
+    connection: socket.socket | None = None
+
+
+_connections = _Connections()
+_opened: list[socket.socket] = []
+
+
+def _ask_blocking(port: int) -> None:
+    if _connections.connection is None:
+        _connections.connection = socket.create_connection((HOST, port))
+        _opened.append(_connections.connection)
+    _connections.connection.sendall(REQUEST)
+    _check(_connections.connection.recv(len(ANSWER)))
+
+
+async def _ask_in_threads(targets: list[int]) -> None:
     pool = ThreadPoolExecutor(min(len(targets), POOL))
     asyncio.get_running_loop().set_default_executor(pool)
     await asyncio.gather(*(asyncio.to_thread(_ask_blocking, port) for port in targets))
 
 
-def _ask_all_in_pool(contestant: Contestant, targets: list[int], workers: int) -> None:
-    kind = ThreadPoolExecutor if contestant == "threads" else ProcessPoolExecutor
-    with kind(workers) as pool:
-        for _ in pool.map(_ask_blocking, targets):
-            pass
+def _ask_blocking_all(contestant: Contestant, targets: list[int]) -> None:
+    if contestant in ("rondel", "asyncio"):
+        run(contestant, _ask_in_threads(targets))
+    else:
+        with _pool(contestant, min(len(targets), POOL)) as pool:
+            for _ in pool.map(_ask_blocking, targets):
+                pass
+    for connection in _opened:
+        connection.close()
+
+
+def _pool(contestant: Contestant, workers: int) -> Executor:
+    return ThreadPoolExecutor(workers) if contestant == "threads" else ProcessPoolExecutor(workers)
 
 
 def _check(answer: bytes) -> None:
