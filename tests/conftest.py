@@ -29,6 +29,8 @@ GUARD = 30.0
 LAST_RESORT = 200.0
 """Seconds after which a test that nothing else could end ends the whole run."""
 
+LONGEST = ("test_scale.py", "test_uvicorn.py", "test_aiohttp.py")
+"""Files whose tests take seconds each; they run last."""
 STDERR = pytest.StashKey[int]()
 
 
@@ -54,6 +56,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name in LONGEST)
     for item in items:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(120))

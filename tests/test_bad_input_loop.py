@@ -78,7 +78,7 @@ OTHERS: dict[str, Callable[[Any, Any], Any]] = {
     ),
     "set_default_executor": lambda loop, value: loop.set_default_executor(value),
     "run_in_executor(executor)": lambda loop, value: loop.run_in_executor(value, int),
-    "set_debug": lambda loop, value: (loop.set_debug(value), loop.set_debug(False)) and None,
+    "set_debug": lambda loop, value: loop.set_debug(value) or loop.set_debug(False),
     "add_reader(descriptor)": lambda loop, value: loop.add_reader(value, int),
     "add_writer(descriptor)": lambda loop, value: loop.add_writer(value, int),
     "remove_reader(descriptor)": lambda loop, value: loop.remove_reader(value),
@@ -93,8 +93,8 @@ OTHERS: dict[str, Callable[[Any, Any], Any]] = {
     "create_server(ssl)": lambda loop, value: serve_and_close(loop, int, ssl=value),
     "create_connection(socket)": lambda loop, value: loop.create_connection(int, sock=value),
     "connect_accepted_socket": lambda loop, value: loop.connect_accepted_socket(int, value),
-    "create_datagram_endpoint(socket)": lambda loop, value: (
-        loop.create_datagram_endpoint(int, sock=value)
+    "create_datagram_endpoint(socket)": lambda loop, value: loop.create_datagram_endpoint(
+        int, sock=value
     ),
 }
 RAN = {"message": "ran"}
@@ -115,9 +115,7 @@ async def serve_and_close(loop: Any, factory: Any, **options: Any) -> None:
     await server.wait_closed()
 
 
-def cases(
-    calls: dict[str, Callable[[Any, Any], Any]], values: dict[str, Any]
-) -> list[Any]:
+def cases(calls: dict[str, Callable[[Any, Any], Any]], values: dict[str, Any]) -> list[Any]:
     return [
         pytest.param(lambda loop, call=call, value=value: call(loop, value), id=f"{name}-{label}")
         for name, call in calls.items()
@@ -248,9 +246,7 @@ KEYWORDS: dict[str, Call] = {
     ),
     "call_later(delay=, callback=)": lambda loop: loop.call_later(delay=0, callback=int) and None,
     "call_at(when=, callback=)": lambda loop: loop.call_at(when=0, callback=int) and None,
-    "run_in_executor(executor=, func=)": lambda loop: loop.run_in_executor(
-        executor=None, func=int
-    ),
+    "run_in_executor(executor=, func=)": lambda loop: loop.run_in_executor(executor=None, func=int),
     "run_until_complete(future=)": lambda loop: loop.run_until_complete(future=None),
     "set_debug(enabled=)": lambda loop: loop.set_debug(enabled=False),
     "set_exception_handler(handler=)": lambda loop: loop.set_exception_handler(handler=None),

@@ -81,9 +81,7 @@ async def test_ports_may_be_text(loop: Loop) -> None:
 
 async def test_ipv6(loop: Loop) -> None:
     with listening("::1") as server:
-        transport, protocol = await loop.create_connection(
-            Recorder, "::1", server.getsockname()[1]
-        )
+        transport, protocol = await loop.create_connection(Recorder, "::1", server.getsockname()[1])
         assert transport.get_extra_info("peername")[:2] == ("::1", server.getsockname()[1])
         transport.close()
         await protocol.lost()
@@ -116,9 +114,7 @@ async def test_the_local_address_can_be_chosen(loop: Loop) -> None:
 
 async def test_a_local_address_that_is_not_ours_is_named_in_the_error(loop: Loop) -> None:
     with listening() as server, pytest.raises(OSError, match=r"192\.0\.2\.1"):
-        await loop.create_connection(
-            Recorder, *server.getsockname(), local_addr=("192.0.2.1", 0)
-        )
+        await loop.create_connection(Recorder, *server.getsockname(), local_addr=("192.0.2.1", 0))
 
 
 async def test_a_refused_connection_names_the_address(loop: Loop) -> None:
@@ -148,9 +144,7 @@ async def test_failures_of_several_addresses_are_told_together(
 async def test_all_errors_can_be_asked_for(loop: Loop) -> None:
     try:
         with pytest.raises(ExceptionGroup) as caught:
-            await loop.create_connection(
-                Recorder, "127.0.0.1", free_port(), all_errors=True
-            )
+            await loop.create_connection(Recorder, "127.0.0.1", free_port(), all_errors=True)
     except TypeError as error:
         assert "all_errors" in str(error)
         pytest.skip("all_errors= came with Python 3.12")
@@ -162,9 +156,7 @@ async def test_the_next_address_is_tried(loop: Loop, monkeypatch: pytest.MonkeyP
         good, bad = server.getsockname(), ("127.0.0.1", free_port())
 
         async def two_addresses(*args: Any, **options: Any) -> list[Any]:
-            return [
-                (socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in (bad, good)
-            ]
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in (bad, good)]
 
         monkeypatch.setattr(loop, "getaddrinfo", two_addresses)
         transport, protocol = await loop.create_connection(Recorder, "two.example", 1)

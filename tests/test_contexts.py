@@ -76,9 +76,7 @@ def test_two_callbacks_may_share_a_context(loop: Loop) -> None:
 
 def test_no_context_means_the_current_one(loop: Loop) -> None:
     seen: list[str] = []
-    in_context("current").run(
-        lambda: loop.call_soon(lambda: seen.append(name.get()), context=None)
-    )
+    in_context("current").run(lambda: loop.call_soon(lambda: seen.append(name.get()), context=None))
     loop.stop()
     loop.run_forever()
     assert seen == ["current"]

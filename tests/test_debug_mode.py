@@ -17,9 +17,7 @@ from support.child import command, environment
 from support.leaks import Strays
 from support.loops import Loop
 
-WRONG_THREAD = (
-    r"^Non-thread-safe operation invoked on an event loop other than the current one$"
-)
+WRONG_THREAD = r"^Non-thread-safe operation invoked on an event loop other than the current one$"
 
 
 @pytest.fixture

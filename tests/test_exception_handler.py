@@ -229,9 +229,7 @@ def test_a_pending_task_that_is_collected_is_reported(loop: Loop, strays: Strays
     assert ("source_traceback" in context) is loop.get_debug()
 
 
-@pytest.mark.skipif(
-    sys.version_info < (3, 12), reason="the handler's context is set from 3.12 on"
-)
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the handler's context is set from 3.12 on")
 def test_the_handler_runs_in_the_context_of_what_failed(loop: Loop) -> None:
     name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="unset")
     seen: list[str] = []

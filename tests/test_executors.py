@@ -200,7 +200,7 @@ async def test_threads_reach_back_into_the_loop(loop: Loop) -> None:
     assert results == [number * 2 for number in range(20)]
 
 
-PROCESSES = '''
+PROCESSES = """
 from concurrent.futures import ProcessPoolExecutor
 import multiprocessing
 
@@ -231,7 +231,7 @@ if __name__ == "__main__":
     with asyncio.Runner(loop_factory=make_loop) as runner:
         runner.run(main())
     print("done")
-'''
+"""
 
 
 def test_a_pool_of_spawned_processes(loop_kind: str, tmp_path: Path) -> None:

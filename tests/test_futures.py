@@ -163,9 +163,7 @@ async def test_callbacks_run_in_their_context(loop: Loop) -> None:
     assert seen == ["current", "given"]
 
 
-async def test_a_failing_callback_is_reported_and_the_others_run(
-    loop: Loop, strays: Any
-) -> None:
+async def test_a_failing_callback_is_reported_and_the_others_run(loop: Loop, strays: Any) -> None:
     ran: list[object] = []
     future = loop.create_future()
 

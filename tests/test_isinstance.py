@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 import sys
+from io import FileIO
 
 import pytest
 from support.loops import RONDEL, Loop
@@ -83,8 +84,8 @@ async def test_datagram_transports_are_asyncio_transports(loop: Loop) -> None:
 
 async def test_pipe_transports_are_asyncio_transports(loop: Loop) -> None:
     read_end, write_end = os.pipe()
-    reading, reader = await loop.connect_read_pipe(Recorder, open(read_end, "rb", 0))
-    writing, writer = await loop.connect_write_pipe(Recorder, open(write_end, "wb", 0))
+    reading, reader = await loop.connect_read_pipe(Recorder, FileIO(read_end, "rb"))
+    writing, writer = await loop.connect_write_pipe(Recorder, FileIO(write_end, "wb"))
     assert isinstance(reading, asyncio.ReadTransport)
     assert isinstance(writing, asyncio.WriteTransport)
     writing.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from support.protocols import Recorder
 
 async def test_what_is_written_to_a_pipe_is_received(loop: Loop) -> None:
     read_end, write_end = os.pipe()
-    transport, protocol = await loop.connect_read_pipe(Recorder, open(read_end, "rb", 0))
+    transport, protocol = await loop.connect_read_pipe(Recorder, FileIO(read_end, "rb"))
     assert isinstance(transport, asyncio.ReadTransport)
     assert transport.get_extra_info("pipe").fileno() == read_end
     os.write(write_end, b"hello")
@@ -29,7 +30,7 @@ async def test_what_is_written_to_a_pipe_is_received(loop: Loop) -> None:
 
 async def test_reading_can_be_paused(loop: Loop) -> None:
     read_end, write_end = os.pipe()
-    transport, protocol = await loop.connect_read_pipe(Recorder, open(read_end, "rb", 0))
+    transport, protocol = await loop.connect_read_pipe(Recorder, FileIO(read_end, "rb"))
     transport.pause_reading()
     os.write(write_end, b"waits")
     await turns(5)
@@ -44,7 +45,7 @@ async def test_reading_can_be_paused(loop: Loop) -> None:
 
 async def test_what_a_transport_writes_comes_out_of_the_pipe(loop: Loop) -> None:
     read_end, write_end = os.pipe()
-    transport, protocol = await loop.connect_write_pipe(Recorder, open(write_end, "wb", 0))
+    transport, protocol = await loop.connect_write_pipe(Recorder, FileIO(write_end, "wb"))
     assert isinstance(transport, asyncio.WriteTransport)
     transport.write(b"hello ")
     transport.write(bytearray(b"world"))
@@ -61,7 +62,7 @@ async def test_what_a_transport_writes_comes_out_of_the_pipe(loop: Loop) -> None
 async def test_a_full_pipe_buffers_and_pauses(loop: Loop) -> None:
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
-    transport, protocol = await loop.connect_write_pipe(Recorder, open(write_end, "wb", 0))
+    transport, protocol = await loop.connect_write_pipe(Recorder, FileIO(write_end, "wb"))
     data = os.urandom(1_000_000)
     transport.write(data)
     assert transport.get_write_buffer_size() > 0
@@ -81,7 +82,7 @@ async def test_a_full_pipe_buffers_and_pauses(loop: Loop) -> None:
 
 async def test_a_reader_that_goes_away_ends_the_transport(loop: Loop) -> None:
     read_end, write_end = os.pipe()
-    transport, protocol = await loop.connect_write_pipe(Recorder, open(write_end, "wb", 0))
+    transport, protocol = await loop.connect_write_pipe(Recorder, FileIO(write_end, "wb"))
     os.close(read_end)
     assert isinstance(await protocol.lost(), BrokenPipeError | None)
     assert transport.is_closing()
@@ -92,7 +93,7 @@ async def test_streams_over_a_pipe(loop: Loop) -> None:
     read_end, write_end = os.pipe()
     reader = asyncio.StreamReader()
     transport, _ = await loop.connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), open(read_end, "rb", 0)
+        lambda: asyncio.StreamReaderProtocol(reader), FileIO(read_end, "rb")
     )
     os.write(write_end, b"one\ntwo\n")
     assert await reader.readline() == b"one\n"
@@ -104,7 +105,7 @@ async def test_streams_over_a_pipe(loop: Loop) -> None:
 
 async def test_a_pseudo_terminal(loop: Loop) -> None:
     primary, secondary = os.openpty()
-    transport, protocol = await loop.connect_read_pipe(Recorder, open(primary, "rb", 0))
+    transport, protocol = await loop.connect_read_pipe(Recorder, FileIO(primary, "rb"))
     os.write(secondary, b"typed\n")
     assert (await protocol.got(7)).replace(b"\r\n", b"\n") == b"typed\n"
     os.close(secondary)

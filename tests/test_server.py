@@ -338,9 +338,7 @@ async def test_a_factory_that_fails_closes_the_connection_and_the_server_goes_on
     await server.wait_closed()
 
 
-async def test_a_protocol_that_fails_when_connected_is_reported(
-    loop: Loop, strays: Strays
-) -> None:
+async def test_a_protocol_that_fails_when_connected_is_reported(loop: Loop, strays: Strays) -> None:
     class Fails(Recorder):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)

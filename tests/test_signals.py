@@ -172,8 +172,7 @@ async def test_many_signals_of_several_kinds_are_all_seen(loop: Loop) -> None:
     for number in caught:
         loop.add_signal_handler(number, count, number)
     for _ in range(100):
-        for number in caught:
-            before = caught[number]
+        for number, before in list(caught.items()):
             os.kill(os.getpid(), number)
             while caught[number] == before:
                 await asyncio.sleep(0)

@@ -84,9 +84,7 @@ async def test_killed_by_a_signal(loop: Loop) -> None:
         ("send_signal", (signal.SIGUSR1,), -signal.SIGUSR1),
     ],
 )
-async def test_signals(
-    loop: Loop, method: str, arguments: tuple[int, ...], expected: int
-) -> None:
+async def test_signals(loop: Loop, method: str, arguments: tuple[int, ...], expected: int) -> None:
     process = await asyncio.create_subprocess_exec("sleep", "1000")
     getattr(process, method)(*arguments)
     assert await process.wait() == expected

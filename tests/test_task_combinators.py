@@ -39,9 +39,7 @@ async def test_gather_raises_the_first_error_and_lets_the_rest_run(loop: Loop) -
 
 async def test_gather_can_return_errors(loop: Loop) -> None:
     error = LookupError("returned")
-    results = await asyncio.gather(
-        after_turns(1, 1), after_turns(2, error), return_exceptions=True
-    )
+    results = await asyncio.gather(after_turns(1, 1), after_turns(2, error), return_exceptions=True)
     assert results == [1, error]
 
 

@@ -28,9 +28,7 @@ async def tls_server(
         protocols.append(Echo())
         return protocols[-1]
 
-    server = await loop.create_server(
-        factory, "127.0.0.1", 0, ssl=certificates.server_context()
-    )
+    server = await loop.create_server(factory, "127.0.0.1", 0, ssl=certificates.server_context())
     try:
         yield server.sockets[0].getsockname(), protocols
     finally:
@@ -85,9 +83,7 @@ async def test_a_plain_client_can_talk_to_the_server(
     def talk(address: tuple[str, int]) -> bytes:
         with (
             socket.create_connection(address) as plain,
-            certificates.client_context().wrap_socket(
-                plain, server_hostname="localhost"
-            ) as client,
+            certificates.client_context().wrap_socket(plain, server_hostname="localhost") as client,
         ):
             client.sendall(b"from the ssl module")
             received = b""
@@ -116,9 +112,7 @@ async def test_payloads_of_any_size_come_back_whole(
         await closed(transport, protocol)
 
 
-async def test_many_small_writes_keep_their_order(
-    loop: Loop, certificates: Certificates
-) -> None:
+async def test_many_small_writes_keep_their_order(loop: Loop, certificates: Certificates) -> None:
     async with tls_server(loop, certificates) as (address, _):
         transport, protocol = await loop.create_connection(
             Recorder, *address, ssl=certificates.client_context(), server_hostname="localhost"
@@ -139,9 +133,7 @@ async def test_streams_over_tls(loop: Loop, certificates: Certificates) -> None:
         writer.close()
         await writer.wait_closed()
 
-    server = await asyncio.start_server(
-        shout, "127.0.0.1", 0, ssl=certificates.server_context()
-    )
+    server = await asyncio.start_server(shout, "127.0.0.1", 0, ssl=certificates.server_context())
     reader, writer = await asyncio.open_connection(
         *server.sockets[0].getsockname(),
         ssl=certificates.client_context(),
@@ -205,9 +197,7 @@ async def test_flow_control_over_tls(loop: Loop, certificates: Certificates) -> 
         await closed(transport, protocol)
 
 
-async def test_a_wrong_host_name_is_refused(
-    loop: Loop, certificates: Certificates
-) -> None:
+async def test_a_wrong_host_name_is_refused(loop: Loop, certificates: Certificates) -> None:
     loop.set_debug(False)  # in debug mode the server reports the client that hung up
     async with tls_server(loop, certificates) as (address, _):
         with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
@@ -359,9 +349,7 @@ async def test_start_tls_gives_a_new_transport_for_the_same_protocol(
 
     upgrading: list[asyncio.Task[None]] = []
     server = await loop.create_server(Upgrades, "127.0.0.1", 0)
-    transport, protocol = await loop.create_connection(
-        Recorder, *server.sockets[0].getsockname()
-    )
+    transport, protocol = await loop.create_connection(Recorder, *server.sockets[0].getsockname())
     transport.write(b"upgrade")
     await protocol.got(2)
     upgraded = await loop.start_tls(

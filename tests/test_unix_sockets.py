@@ -133,9 +133,7 @@ async def test_an_abstract_address(loop: Loop) -> None:
 
 
 async def test_half_close(loop: Loop, path: str) -> None:
-    async def answer_at_the_end(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def answer_at_the_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"got " + await reader.read())
         writer.close()
         await writer.wait_closed()

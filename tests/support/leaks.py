@@ -82,6 +82,9 @@ class Ledger:
 
     def __init__(self) -> None:
         gc.collect()
+        # What is alive now is none of the test's, and need not be looked at again: the
+        # collections that follow stay cheap however many tests have run.
+        gc.freeze()
         self.lost_errors: list[str] = []
         self._descriptors = open_descriptors()
         self._threads = set(threading.enumerate())
