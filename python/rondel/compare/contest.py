@@ -17,6 +17,7 @@ NAMES: dict[Contestant, str] = {
 
 Measured = Literal["io", "blocking", "cpu", "unit"]
 """What one child process runs; ``unit`` measures cost and memory at once."""
+MEASURED: tuple[Measured, ...] = ("io", "blocking", "cpu", "unit")
 
 
 @dataclass(frozen=True)

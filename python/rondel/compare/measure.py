@@ -16,6 +16,7 @@ import rondel
 from rondel.compare import text
 from rondel.compare.contest import (
     CONTESTANTS,
+    MEASURED,
     NAMES,
     WORKS,
     Contestant,
@@ -41,7 +42,7 @@ class _Block(NamedTuple):
 
     measured_as: Measured
     units: int
-    works: list[Work]
+    works: tuple[Work, ...]
 
 
 def run(sizes: list[int], rounds: int, budget: float, stream: TextIO) -> Results:
@@ -53,29 +54,43 @@ def run(sizes: list[int], rounds: int, budget: float, stream: TextIO) -> Results
     start = time.monotonic()
     results = Results(empty(sizes), {})
     blocks = [
-        _Block(measured_as, units, [work for work in WORKS if work.measured_as == measured_as])
-        for measured_as in ("io", "blocking", "cpu", "unit")
+        _Block(measured_as, units, tuple(work for work in WORKS if work.measured_as == measured_as))
+        for measured_as in MEASURED
         for units in sizes
     ]
-    took = dict.fromkeys(range(len(blocks)), 0.0)
     with _server() as ports, Progress(rounds * len(blocks) * len(CONTESTANTS), stream) as progress:
-        for round_number in range(rounds):
-            for number, block in enumerate(blocks):
-                begin = time.monotonic()
-                if round_number and begin - start + took[number] > budget:
-                    progress.skip(len(CONTESTANTS))
-                    continue
-                heading = f"round {round_number + 1} of {rounds}: {block.works[0].title}"
-                heading += f", {text.units(block.units)}"
-                # Who begins changes, so that no contestant always has the warmer machine.
-                first = round_number % len(CONTESTANTS)
-                for contestant in CONTESTANTS[first:] + CONTESTANTS[:first]:
-                    progress.step(heading, NAMES[contestant])
-                    _measure(block, contestant, ports, results)
-                took[number] = time.monotonic() - begin
+        took = {
+            block: _measure_in_turns(block, 1, rounds, ports, results, progress) for block in blocks
+        }
+        again = [(number, block) for number in range(2, rounds + 1) for block in blocks]
+        # The quick ones first: where time is short, few large ones cost many small ones.
+        for number, block in sorted(again, key=lambda turn: turn[0] * took[turn[1]]):
+            if time.monotonic() - start + took[block] > budget:
+                progress.skip(len(CONTESTANTS))
+            else:
+                _measure_in_turns(block, number, rounds, ports, results, progress)
     _explain_what_is_missing(results)
     results.environment.update(_environment(rounds, time.monotonic() - start))
     return results
+
+
+def _measure_in_turns(
+    block: _Block,
+    number: int,
+    rounds: int,
+    ports: list[int],
+    results: Results,
+    progress: Progress,
+) -> float:
+    """Let every contestant do a block once; return the seconds that all took."""
+    begin = time.monotonic()
+    heading = f"round {number} of {rounds}: {block.works[0].title}, {text.units(block.units)}"
+    # Who begins changes, so that no contestant always has the warmer machine.
+    first = (number - 1) % len(CONTESTANTS)
+    for contestant in CONTESTANTS[first:] + CONTESTANTS[:first]:
+        progress.step(heading, NAMES[contestant])
+        _measure(block, contestant, ports, results)
+    return time.monotonic() - begin
 
 
 def _measure(block: _Block, contestant: Contestant, ports: list[int], results: Results) -> None:
