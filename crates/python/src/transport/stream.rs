@@ -200,7 +200,9 @@ impl StreamTransport {
         this.core().push(py, Callback::StreamLost(slf.clone().unbind()))
     }
 
-    /// Gives up: what was not sent is dropped, and `connection_lost(error)` follows.
+    /// Gives up: `connection_lost(error)` follows. What this turn wrote is offered to the kernel
+    /// first, as it would have been already by a loop that sends at each write; the rest is
+    /// dropped.
     pub(super) fn force_close(slf: &Bound<'_, Self>, error: Option<PyErr>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
@@ -208,6 +210,10 @@ impl StreamTransport {
             return Ok(());
         }
         this.with(py, |state| {
+            if !state.writing {
+                // Whether it fails is of no interest any more.
+                let _ = state.outgoing.send(py, this.socket);
+            }
             state.outgoing.clear();
             state.writing = false;
             state.closing = true;
@@ -361,16 +367,13 @@ impl StreamTransport {
         Ok(())
     }
 
-    /// Closes at once. What a turn wrote before is offered to the kernel, as it would have been
-    /// already by a loop that sends at each write; the rest is dropped.
+    /// Closes at once: what the kernel does not take now is dropped.
     fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::flush(slf)?;
         Self::force_close(slf, None)
     }
 
     #[pyo3(signature = (exc))]
     fn _force_close(slf: &Bound<'_, Self>, exc: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        Self::flush(slf)?;
         Self::force_close(slf, exc.map(PyErr::from_value))
     }
 
