@@ -22,7 +22,15 @@ from pathlib import Path
 import pytest
 from support.certificates import Certificates
 from support.leaks import ErrorLog, Ledger, Strays
-from support.loops import Loop, LoopFactory, kinds, new_loop, rondel_is_built, stdlib_only
+from support.loops import (
+    Loop,
+    LoopFactory,
+    kinds,
+    kinds_with_debug,
+    new_loop,
+    rondel_is_built,
+    stdlib_only,
+)
 
 GUARD = 30.0
 """Seconds after which an ``async def`` test is taken to hang."""
@@ -103,7 +111,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-@pytest.fixture(params=kinds())
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    # What only starts programs chooses their mode by the interpreter's options.
+    if "loop_factory" in metafunc.fixturenames:
+        metafunc.parametrize("loop_kind", kinds_with_debug(), indirect=True)
+    elif "loop_kind" in metafunc.fixturenames:
+        metafunc.parametrize("loop_kind", kinds(), indirect=True)
+
+
+@pytest.fixture
 def loop_kind(request: pytest.FixtureRequest) -> str:
     """Which loop the test runs on."""
     kind: str = request.param

@@ -1,7 +1,8 @@
 """The event loops that the tests run on.
 
-Every behaviour test runs twice: once on the standard library's selector loop, which proves that
-the test itself is right, and once on Rondel, which must behave the same.
+Every behaviour test runs on the standard library's selector loop, which proves that the test
+itself is right, and on Rondel, which must behave the same: with its native handles, and in debug
+mode, where the handles are asyncio's own.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ Context = dict[str, Any]
 
 STDLIB = "stdlib"
 RONDEL = "rondel"
+RONDEL_IN_DEBUG = "rondel-debug"
 
 
 def rondel_is_built() -> bool:
@@ -38,11 +40,16 @@ def kinds() -> list[str]:
     return [STDLIB] if stdlib_only() else [STDLIB, RONDEL]
 
 
+def kinds_with_debug() -> list[str]:
+    """As `kinds`, and Rondel in debug mode."""
+    return [*kinds(), *([] if stdlib_only() else [RONDEL_IN_DEBUG])]
+
+
 def new_loop(kind: str) -> Loop:
     """Make a loop of the given kind; it is not set as the current loop of any thread."""
     if kind == STDLIB:
         return asyncio.SelectorEventLoop()
-    if kind == RONDEL:
+    if kind in (RONDEL, RONDEL_IN_DEBUG):
         import rondel
 
         return rondel.new_event_loop()
@@ -59,6 +66,10 @@ class LoopFactory:
 
     def __call__(self) -> Loop:
         loop = new_loop(self.kind)
+        if self.kind != STDLIB:
+            # Whatever the interpreter's options say: development mode would leave native handles
+            # without a test.
+            loop.set_debug(self.kind == RONDEL_IN_DEBUG)
         loop.set_exception_handler(self._on_error)
         self.made.append(loop)
         return loop
