@@ -12,18 +12,10 @@ use async_task::Runnable;
 use crate::clock::{Clock, Instant};
 use crate::driver::{Driver, Events, Interest};
 use crate::inject::Inbox;
+use crate::notify::Notify;
 use crate::ready::{Ready, ReadyQueue};
 use crate::sources::{Direction, Sources};
 use crate::timers::{TimerKey, Timers};
-
-/// What an event or a deadline resumes.
-#[derive(Clone, Debug)]
-pub enum Notify<C> {
-    /// A Rust future.
-    Waker(Waker),
-    /// A callback of the door, which goes to the ready queue.
-    Callback(C),
-}
 
 /// Everything that a loop is, apart from the thread that runs it and the door it stands behind.
 ///

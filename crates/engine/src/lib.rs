@@ -27,13 +27,15 @@ pub mod clock;
 pub mod driver;
 mod event_loop;
 pub mod inject;
+mod notify;
 pub mod offload;
 pub mod ready;
 pub mod signal;
 mod sources;
 pub mod timers;
 
-pub use event_loop::{Door, EventLoop, Notify, Parking, Remains, run};
+pub use event_loop::{Door, EventLoop, Parking, Remains, run};
+pub use notify::Notify;
 pub use ready::Ready;
 pub use sources::Direction;
 pub use timers::TimerKey;

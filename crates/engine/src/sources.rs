@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use crate::driver::{Driver, Event, Interest};
-use crate::event_loop::Notify;
+use crate::notify::Notify;
 
 /// Which of a descriptor's two waiters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

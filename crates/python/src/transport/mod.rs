@@ -2,6 +2,7 @@
 
 pub(crate) mod accept;
 mod flow_control;
+mod lifetime;
 mod outgoing;
 mod read;
 pub(crate) mod receive;
