@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,9 @@ DIFFERENT = {
     "writelines-aborted": "from 3.12 on the standard transport fails by accident",
 }
 """Cases in which Rondel does better than the standard library, each with what that does."""
+if sys.version_info < (3, 12):
+    for label in ("none", "zero"):
+        DIFFERENT[f"writelines-{label}"] = "what is false is nothing to write from 3.12 on"
 
 
 def limits(transport: Any) -> tuple[int, int]:
@@ -90,9 +94,13 @@ def cases() -> list[Any]:
 
 @pytest.mark.parametrize("call", cases())
 def test_arguments(call: Call, request: pytest.FixtureRequest) -> None:
-    # What is no number fails somewhere within the limits' arithmetic, in its words.
-    arithmetic = request.node.callspec.id.startswith("set_write_buffer_limits")
-    compare(on_a_transport, call, messages=not arithmetic)
+    # What is no number fails somewhere within the limits' arithmetic, in its words; and before
+    # 3.12 writelines joined its pieces first, and failed in the words of join.
+    words_differ = ["set_write_buffer_limits"]
+    if sys.version_info < (3, 12):
+        words_differ.append("writelines")
+    case = request.node.callspec.id
+    compare(on_a_transport, call, messages=not case.startswith(tuple(words_differ)))
 
 
 def shut(transport: Any) -> None:
@@ -147,7 +155,11 @@ METHODS: dict[str, Call] = {
 def test_methods_in_each_state(method: str, state: str) -> None:
     if f"{method}-{state}" in DIFFERENT:
         pytest.skip(DIFFERENT[f"{method}-{state}"])
-    compare(lambda kind, call: on_a_transport(kind, call, STATES[state]), METHODS[method])
+    compare(
+        lambda kind, call: on_a_transport(kind, call, STATES[state]),
+        METHODS[method],
+        messages=sys.version_info >= (3, 12) or not method.startswith("writelines"),
+    )
 
 
 ARITY: dict[str, Call] = {
