@@ -9,10 +9,8 @@ CPythons add) is CPython's maintained code, run on our readiness.
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 import ssl
-import threading
 from asyncio import constants
 from collections.abc import Callable
 from typing import Any
@@ -21,19 +19,10 @@ from rondel import cpython, reports
 from rondel._rondel import Acceptor
 from rondel.debug import DebugScheduling
 from rondel.transport import StreamTransport
+from rondel.wakeup import SignalPipe
 from rondel.watched import WatchedDescriptors
 
 __all__ = ["Loop"]
-
-
-class _SignalPipe:
-    """The end of the native signal pipe that `signal.set_wakeup_fd` takes."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def fileno(self) -> int:
-        return self._fd
 
 
 class Loop(DebugScheduling):
@@ -57,12 +46,12 @@ class Loop(DebugScheduling):
         self._check_running()
         try:
             self._run_forever_setup()
-            previous = self._take_wakeup_fd()
-            try:
-                self._run_turns()
-            finally:
-                self._give_back_wakeup_fd(previous)
+            self._csock.install()
+            self._run_turns()
         finally:
+            if not self._signal_handlers:
+                # Handlers keep the pipe between runs, as they do in asyncio.
+                self._csock.uninstall()
             self._run_forever_cleanup()
 
     def set_debug(self, enabled: bool) -> None:
@@ -74,38 +63,21 @@ class Loop(DebugScheduling):
 
     def _make_self_pipe(self) -> None:
         # The engine has its own wake-up; only signals still come through a pipe.
-        self._csock = _SignalPipe(self._open_signal_pipe())
+        self._csock = SignalPipe(self._open_signal_pipe())
         self._internal_fds += 1
 
     def _close_self_pipe(self) -> None:
+        # Before the descriptor is free for somebody else, and whatever interrupted a run's end.
+        self._csock.uninstall()
         self._csock = None
         self._internal_fds -= 1
-
-    def _take_wakeup_fd(self) -> int | None:
-        """Have every signal end the park, also those without a handler in this loop.
-
-        Without it a signal that arrives between the last look and the park (Ctrl-C, say) would be
-        seen at the next event only.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            return None
-        return signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
-
-    def _give_back_wakeup_fd(self, previous: int | None) -> None:
-        # Handlers that this loop still has keep the pipe between runs, as they do in asyncio.
-        if previous is None or self._signal_handlers:
-            return
-        if previous == self._csock.fileno():
-            # Of handlers that are gone: nothing may be written to it once the loop is closed.
-            previous = -1
-        signal.set_wakeup_fd(previous, warn_on_full_buffer=previous != -1)
 
     def remove_signal_handler(self, sig: int) -> bool:
         """Remove the handler of a signal; False if it has none."""
         removed = super().remove_signal_handler(sig)
         if self.is_running() and not self.is_closed():
             # The base class has taken the pipe off with the last handler.
-            self._take_wakeup_fd()
+            self._csock.install()
         return removed
 
     # Connections

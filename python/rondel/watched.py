@@ -23,16 +23,7 @@ class WatchedDescriptors(selectors.BaseSelector):
         """Return the watched descriptors: ``{fd: SelectorKey}``."""
         if self._loop is None:
             return {}
-        return {
-            fd: selectors.SelectorKey(
-                fd,
-                fd,
-                (selectors.EVENT_READ if reader is not None else 0)
-                | (selectors.EVENT_WRITE if writer is not None else 0),
-                (reader, writer),
-            )
-            for fd, reader, writer in self._loop._watched()
-        }
+        return {fd: _key(fd, fd, reader, writer) for fd, reader, writer in self._loop._watched()}
 
     def get_key(self, fileobj: Any) -> selectors.SelectorKey:
         """Return what a descriptor, or an object that has one, is watched for.
@@ -40,10 +31,10 @@ class WatchedDescriptors(selectors.BaseSelector):
         Raises KeyError if it is not watched.
         """
         fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
-        try:
-            return self.get_map()[fd]
-        except KeyError:
-            raise KeyError(f"{fileobj!r} is not registered") from None
+        reader, writer = (None, None) if self._loop is None else self._loop._waiters(fd)
+        if reader is None and writer is None:
+            raise KeyError(f"{fileobj!r} is not registered")
+        return _key(fileobj, fd, reader, writer)
 
     def close(self) -> None:
         """Close the loop's core; the loop closes its selector last."""
@@ -62,3 +53,10 @@ class WatchedDescriptors(selectors.BaseSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Not here: the loop parks in its native driver."""
         raise NotImplementedError("the loop parks in its own driver")
+
+
+def _key(fileobj: Any, fd: int, reader: Any, writer: Any) -> selectors.SelectorKey:
+    events = (selectors.EVENT_READ if reader is not None else 0) | (
+        selectors.EVENT_WRITE if writer is not None else 0
+    )
+    return selectors.SelectorKey(fileobj, fd, events, (reader, writer))

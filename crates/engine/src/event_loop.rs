@@ -342,8 +342,8 @@ fn turn<D: Door>(door: &D) -> Result<(), D::Break> {
     {
         return Err(error.into());
     }
-    door.parked()?;
-    let ran = run_batch(door);
+    // A signal handler, too, may leave something to be done once a turn.
+    let ran = door.parked().and_then(|()| run_batch(door));
     let finished = door.batch_ran();
     ran.and(finished)
 }

@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use async_task::Runnable;
 
+/// As many entries as the queue has room for without giving any back: 256 KiB of them.
+const KEEP: usize = 16 * 1024;
+
 /// Something that can run now, without a box around it.
 #[derive(Debug)]
 pub enum Ready<C> {
@@ -43,6 +46,11 @@ impl<C> ReadyQueue<C> {
     /// Sets the mark: the turn is what is here now.
     pub fn begin_turn(&mut self) {
         self.left_in_turn = self.entries.len();
+        // After a flood the memory is given back; a program whose turns are large keeps it.
+        let capacity = self.entries.capacity();
+        if capacity > KEEP && self.left_in_turn < capacity / 8 {
+            self.entries.shrink_to(KEEP.max(self.left_in_turn * 2));
+        }
     }
 
     /// Takes the next entry of the turn, or `None` when the turn is over.

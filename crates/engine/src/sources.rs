@@ -99,9 +99,11 @@ impl<C> Sources<C> {
         let source = slot.as_mut()?;
         let waiter = source.waiter(direction).take();
         let wanted = source.wanted();
-        // An error here can only mean that the kernel no longer knows the descriptor.
-        let _ = self.driver.watch(fd, token(fd, source.generation), source.interest, wanted);
-        source.interest = wanted;
+        if source.interest != wanted {
+            // An error here can only mean that the kernel no longer knows the descriptor.
+            let _ = self.driver.watch(fd, token(fd, source.generation), source.interest, wanted);
+            source.interest = wanted;
+        }
         if wanted.is_empty() {
             *slot = None;
         }

@@ -12,6 +12,9 @@ use slab::Slab;
 
 use crate::clock::Instant;
 
+/// As many timers as there is room for without giving any back.
+const KEEP: usize = 16 * 1024;
+
 /// Sweeping a handful of keys costs more than it frees.
 const SWEEP_ABOVE: usize = 64;
 
@@ -114,7 +117,15 @@ impl<E> Timers<E> {
 
     fn take(&mut self, slot: usize, serial: u64) -> Option<(u64, E)> {
         match self.entries.get(slot) {
-            Some((live, _)) if *live == serial => Some(self.entries.remove(slot)),
+            Some((live, _)) if *live == serial => {
+                let (serial, entry) = self.entries.remove(slot);
+                if self.entries.is_empty() && self.entries.capacity() > KEEP {
+                    // After a flood the memory is given back, that of cancelled keys, too.
+                    self.entries = Slab::new();
+                    self.heap = BinaryHeap::new();
+                }
+                Some((serial, entry))
+            }
             _ => None,
         }
     }

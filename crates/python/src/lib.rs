@@ -19,7 +19,7 @@ mod kernel;
 mod timer_handle;
 mod transport;
 
-#[pymodule]
+#[pymodule(gil_used = false)]
 mod _rondel {
     #[pymodule_export]
     use crate::event_loop::ForeignTimer;

@@ -103,11 +103,17 @@ impl Door for PythonDoor<'_, '_> {
     fn batch_ran(&self) -> PyResult<()> {
         let py = self.core.py();
         let mut flushed = Ok(());
-        for transport in self.core.get().take_to_flush(py) {
-            let sent = StreamTransport::flush(transport.bind(py));
-            flushed = flushed.and(sent);
+        loop {
+            // A finalizer or an exception handler may write while this goes on.
+            let transports = self.core.get().take_to_flush(py);
+            if transports.is_empty() {
+                return flushed;
+            }
+            for transport in transports {
+                let sent = StreamTransport::flush(transport.bind(py));
+                flushed = flushed.and(sent);
+            }
         }
-        flushed
     }
 }
 

@@ -54,13 +54,21 @@ impl LoopCore {
 
     /// The watched descriptors with what waits for each: ``[(fd, reader, writer), ...]``.
     fn _watched<'py>(&self, py: Python<'py>) -> PyResult<Vec<(RawFd, Waiter<'py>, Waiter<'py>)>> {
+        let watched: Vec<RawFd> =
+            self.with_engine(py, |engine| engine.watched().map(|(fd, _)| fd).collect())?;
+        let row = |fd| self.waiters_of(py, fd).map(|(reader, writer)| (fd, reader, writer));
+        watched.into_iter().map(row).collect()
+    }
+
+    /// What waits for one descriptor: ``(reader, writer)``.
+    #[pyo3(name = "_waiters")]
+    fn waiters_of<'py>(&self, py: Python<'py>, fd: RawFd) -> PyResult<(Waiter<'py>, Waiter<'py>)> {
         self.with_engine(py, |engine| {
-            let object = |fd, direction| match engine.waiter(fd, direction) {
+            let object = |direction| match engine.waiter(fd, direction) {
                 Some(Notify::Callback(callback)) => Some(callback.object(py)),
                 _ => None,
             };
-            let row = |fd| (fd, object(fd, Direction::Read), object(fd, Direction::Write));
-            engine.watched().map(|(fd, _)| row(fd)).collect()
+            (object(Direction::Read), object(Direction::Write))
         })
     }
 }

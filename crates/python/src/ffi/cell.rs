@@ -13,7 +13,7 @@ pub(crate) struct AttachedCell<T> {
     value: UnsafeCell<T>,
     borrowed: Cell<bool>,
     #[cfg(Py_GIL_DISABLED)]
-    owner: std::sync::Mutex<()>,
+    owner: Owner,
 }
 
 // SAFETY: `with` and `try_with` are the only ways in. Both demand an attached thread, and attached
@@ -28,7 +28,7 @@ impl<T> AttachedCell<T> {
             value: UnsafeCell::new(value),
             borrowed: Cell::new(false),
             #[cfg(Py_GIL_DISABLED)]
-            owner: std::sync::Mutex::new(()),
+            owner: Owner::default(),
         }
     }
 
@@ -50,14 +50,16 @@ impl<T> AttachedCell<T> {
     /// a GIL it stops all other threads, also one that is in here: it must not wait for that.
     pub(crate) fn visit<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
         #[cfg(Py_GIL_DISABLED)]
-        drop(self.owner.try_lock().ok()?);
+        if !self.owner.is_free() {
+            return None;
+        }
         self.borrow(f)
     }
 
     #[inline]
     fn borrow<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
         #[cfg(Py_GIL_DISABLED)]
-        let _owner = self.owner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _owned = self.owner.lock()?;
         if self.borrowed.replace(true) {
             return None;
         }
@@ -74,5 +76,48 @@ struct Reset<'a>(&'a Cell<bool>);
 impl Drop for Reset<'_> {
     fn drop(&mut self) {
         self.0.set(false);
+    }
+}
+
+/// Stands in for the GIL where there is none: a lock that knows its holder, so that coming back on
+/// the same thread is refused and does not wait for itself.
+#[cfg(Py_GIL_DISABLED)]
+#[derive(Default)]
+struct Owner {
+    lock: std::sync::Mutex<()>,
+    /// The address of the holder's `HERE`, or zero.
+    holder: std::sync::atomic::AtomicUsize,
+}
+
+#[cfg(Py_GIL_DISABLED)]
+struct Owned<'a> {
+    owner: &'a Owner,
+    _guard: std::sync::MutexGuard<'a, ()>,
+}
+
+#[cfg(Py_GIL_DISABLED)]
+impl Owner {
+    fn lock(&self) -> Option<Owned<'_>> {
+        use std::sync::atomic::Ordering::Relaxed;
+        thread_local!(static HERE: u8 = const { 0 });
+        let here = HERE.with(|here| std::ptr::from_ref(here).addr());
+        // Only this thread can have put its own address there, so no order is needed.
+        if self.holder.load(Relaxed) == here {
+            return None;
+        }
+        let guard = self.lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.holder.store(here, Relaxed);
+        Some(Owned { owner: self, _guard: guard })
+    }
+
+    fn is_free(&self) -> bool {
+        self.holder.load(std::sync::atomic::Ordering::Relaxed) == 0
+    }
+}
+
+#[cfg(Py_GIL_DISABLED)]
+impl Drop for Owned<'_> {
+    fn drop(&mut self) {
+        self.owner.holder.store(0, std::sync::atomic::Ordering::Relaxed);
     }
 }

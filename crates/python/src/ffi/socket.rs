@@ -27,10 +27,12 @@ impl HeldSocket {
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the number came from an open socket object, so it is not -1, and the I/O
-        // reference keeps it open; should somebody close the bare number behind Python's back, the
-        // kernel answers EBADF, or the calls below act on what has taken its place, as they would
-        // for any Python code that held the number.
+        // SAFETY: the number came from an open socket object, so it is not -1. The holder makes
+        // these calls only until it lets go of the object (a transport whose connection is lost,
+        // an acceptor that is no longer watched, make none), and until then the I/O reference
+        // keeps it open; should somebody close the bare number behind Python's back, the kernel
+        // answers EBADF, or the calls act on what has taken its place, as they would for any
+        // Python code that held the number.
         unsafe { BorrowedFd::borrow_raw(self.0) }
     }
 

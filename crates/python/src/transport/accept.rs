@@ -1,6 +1,6 @@
 //! Accepting connections: a socket, a protocol and a transport for each.
 
-use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 use pyo3::PyVisit;
 use pyo3::intern;
@@ -86,7 +86,11 @@ impl Acceptor {
                 return Ok(());
             }
             match this.socket.accept() {
-                Ok((connection, address)) => this.connect(py, connection, address)?,
+                Ok((connection, address)) => {
+                    // What one connection's protocol factory sets the next must not see.
+                    let context = context::copy_current(py)?;
+                    context::run_in(&context, || this.connect(py, connection, address))?;
+                }
                 Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => return Ok(()),
                 Err(errno) => {
                     // Out of descriptors or memory: the loop tries again in a while. Anything
@@ -153,10 +157,9 @@ impl Acceptor {
         let kind = listening.getattr(intern!(py, "type"))?;
         let protocol = listening.getattr(intern!(py, "proto"))?;
         let class = imported::socket_class(py)?;
-        let fd = connection.into_raw_fd();
-        // From here the object owns the descriptor; its constructor with four ints cannot fail
-        // but for lack of memory.
-        let sock = class.call1((family, kind, protocol, fd))?;
+        let sock = class.call1((family, kind, protocol, connection.as_raw_fd()))?;
+        // It is the object's now.
+        let _ = connection.into_raw_fd();
         sock.call_method1(intern!(py, "setblocking"), (false,))?;
         Ok(sock)
     }

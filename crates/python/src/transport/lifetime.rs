@@ -19,15 +19,12 @@ impl StreamTransport {
         let event_loop = this.event_loop.bind(py);
         // Ctrl-C in connection_made ends the run; the connection goes on with the next one.
         let mut told = Ok(());
-        if let Some(protocol) = this.protocol(py) {
-            let context = this.context(py);
+        if let Some(callback) = this.with(py, |state| state.connection_made.take()) {
+            let callback = callback.into_bound(py);
             // What connection_made sets in its context is not seen by later callbacks, each of
             // which has asyncio's loop begin from a copy of its own.
-            let copy = context.call_method0(intern!(py, "copy"))?;
-            let name = intern!(py, "connection_made");
-            let made = context::run_in(&copy, || protocol.call_method1(name, (slf,)));
-            if let Err(error) = made {
-                let callback = protocol.getattr(name)?;
+            let copy = this.context(py).call_method0(intern!(py, "copy"))?;
+            if let Err(error) = context::run_in(&copy, || callback.call1((slf,))) {
                 told = this.callback_failed(&callback, (slf,).into_pyobject(py)?, error);
             }
         }
@@ -69,8 +66,18 @@ impl StreamTransport {
         called
     }
 
+    /// Lets everything go without a word to the protocol. From here on nothing touches the
+    /// descriptor, whose number may be somebody else's soon.
+    pub(super) fn abandon(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().with(slf.py(), |state| {
+            state.closing = true;
+            state.connection_lost += 1;
+        });
+        Self::release(slf)
+    }
+
     /// Lets the socket, the server and whoever waits for the end go.
-    pub(super) fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         let (sock, server, empty_waiter) = this.with(py, |state| {
@@ -102,9 +109,12 @@ impl StreamTransport {
             Some(error) => error.into_value(py).into_any(),
             None => py.None(),
         };
+        if this.with(py, |state| state.connection_lost > 0) {
+            return Ok(());
+        }
         let context = context::copy_current(py)?.unbind();
         this.with(py, |state| {
-            state.connection_lost += 1;
+            state.connection_lost = 1;
             state.lost_with = Some((error, context));
         });
         this.core().push(py, Callback::StreamLost(slf.clone().unbind()))

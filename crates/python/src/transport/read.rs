@@ -48,6 +48,9 @@ impl StreamTransport {
         let resumed = this.with(py, |state| {
             let resumes = !state.closing && state.paused;
             state.paused &= !resumes;
+            // A peer's end that was seen is reported again, as asyncio does it; a watch that
+            // nobody serves would keep the loop busy.
+            state.ended &= !resumes;
             resumes
         });
         if !resumed {

@@ -33,6 +33,8 @@ pub(super) struct State {
     /// Whether the protocol supplies the memory to read into (`BufferedProtocol`).
     pub(super) buffered: bool,
     pub(super) server: Option<Py<PyAny>>,
+    /// The protocol's method, until it has been called.
+    pub(super) connection_made: Option<Py<PyAny>>,
     /// The future that is done when `connection_made` has been called.
     pub(super) waiter: Option<Py<PyAny>>,
     /// In which the protocol's callbacks run, copied when the transport was made.
@@ -141,6 +143,8 @@ impl StreamTransport {
             Some(extra) => extra.copy()?,
             None => PyDict::new(py),
         };
+        // Bound here and not when it is called: what is no protocol fails at once.
+        let connection_made = protocol.getattr(intern!(py, "connection_made"))?;
         describe_socket(&extra, &sock)?;
         let buffered = is_buffered(&protocol)?;
         let context = context::copy_current(py)?.unbind();
@@ -152,6 +156,7 @@ impl StreamTransport {
             protocol: Some(protocol.unbind()),
             buffered,
             server: server.map(Bound::unbind),
+            connection_made: Some(connection_made.unbind()),
             waiter: waiter.map(Bound::unbind),
             context,
             lost_with: None,
@@ -189,7 +194,13 @@ impl StreamTransport {
         let event_loop = this.event_loop.bind(py);
         let server = this.with(py, |state| state.server.as_ref().map(|it| it.clone_ref(py)));
         if let Some(server) = server {
-            event_loop.call_method1(intern!(py, "_attach_to_server"), (server, slf))?;
+            let attach = intern!(py, "_attach_to_server");
+            if let Err(error) = event_loop.call_method1(attach, (server, slf)) {
+                // Closed meanwhile: there is nothing to detach from, and no protocol to tell.
+                drop(this.with(py, |state| state.server.take()));
+                Self::abandon(slf)?;
+                return Err(error);
+            }
         }
         let transports = event_loop.getattr(intern!(py, "_transports"))?;
         transports.set_item(this.socket.number(), slf)?;
@@ -206,6 +217,9 @@ impl StreamTransport {
         this.unwatch(py, Direction::Read)?;
         Self::flush(slf)?;
         if this.with(py, |state| state.outgoing.is_empty() && state.connection_lost == 0) {
+            if this.with(py, |state| std::mem::take(&mut state.writing)) {
+                this.unwatch(py, Direction::Write)?;
+            }
             Self::lose(slf, None)?;
         }
         Ok(())
@@ -283,7 +297,7 @@ impl StreamTransport {
 
     /// Closes a transport that was forgotten; its finalizer has warned of it.
     fn _abandon(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::release(slf)
+        Self::abandon(slf)
     }
 
     /// Answers the class of asyncio's own stream transports, so that `isinstance` does.
@@ -328,6 +342,7 @@ impl StreamTransport {
             visit.call(&state.sock)?;
             visit.call(&state.protocol)?;
             visit.call(&state.server)?;
+            visit.call(&state.connection_made)?;
             visit.call(&state.waiter)?;
             visit.call(&state.context)?;
             visit.call(&state.empty_waiter)?;
@@ -341,9 +356,10 @@ impl StreamTransport {
 
     /// Breaks cycles; the finalizer has run, and the socket is closed.
     fn __clear__(&self) {
-        let cleared = self
-            .state
-            .visit(|state| (state.protocol.take(), state.waiter.take(), state.lost_with.take()));
+        let cleared = self.state.visit(|state| {
+            let made = state.connection_made.take();
+            (state.protocol.take(), made, state.waiter.take(), state.lost_with.take())
+        });
         drop(cleared);
     }
 }

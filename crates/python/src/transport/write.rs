@@ -121,7 +121,8 @@ impl StreamTransport {
         let future = this.event_loop.bind(py).call_method0(intern!(py, "create_future"))?;
         let empty = this.with(py, |state| {
             state.empty_waiter = Some(future.clone().unbind());
-            state.outgoing.is_empty()
+            // Of a connection that is lost, the end is what is reported.
+            state.outgoing.is_empty() && state.connection_lost == 0
         });
         if empty {
             future.call_method1(intern!(py, "set_result"), (py.None(),))?;
@@ -197,10 +198,15 @@ impl StreamTransport {
         }
         match this.with(py, |state| state.outgoing.send(py, this.socket)) {
             Ok(Sent::All) => Ok(()),
-            Ok(Sent::Some) => {
-                this.with(py, |state| state.writing = true);
-                Self::watch(slf, Direction::Write)
-            }
+            Ok(Sent::Some) => match Self::watch(slf, Direction::Write) {
+                Ok(()) => {
+                    this.with(py, |state| state.writing = true);
+                    Ok(())
+                }
+                Err(error) => {
+                    Self::fatal_error(slf, error, "Fatal write error on socket transport")
+                }
+            },
             Err(errno) => Self::write_failed(slf, errno),
         }
     }
