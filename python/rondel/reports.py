@@ -27,7 +27,10 @@ def callback_failed(
     error: BaseException,
 ) -> None:
     """Report what a callback raised; a protocol's callback has no handle, and is given one."""
-    source = cpython.describe_callback(callback, args, debug=self.get_debug())
+    try:
+        source = cpython.describe_callback(callback, args, debug=self.get_debug())
+    except Exception:  # noqa: BLE001 - a broken repr must not hide what is reported
+        source = object.__repr__(callback)
     self.call_exception_handler(
         {
             "message": f"Exception in callback {source}",
