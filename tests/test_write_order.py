@@ -11,7 +11,7 @@ import pytest
 from support.leaks import Ledger
 from support.loops import Loop, LoopFactory
 from support.net import connected, end, gone, listening, receive_all, turns
-from support.protocols import Recorder
+from support.protocols import BufferedRecorder, Recorder
 
 
 async def test_close_right_after_a_write(loop: Loop) -> None:
@@ -60,16 +60,32 @@ async def test_the_peers_end_in_the_turn_of_a_write(loop: Loop) -> None:
         assert await receive_all(loop, peer) == b"reply"
 
 
-async def test_a_protocol_that_fails_after_a_write(loop: Loop) -> None:
+class FailsInData(Recorder):
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(b"reply")
+        raise LookupError
+
+
+class FailsAtTheEnd(Recorder):
+    def eof_received(self) -> None:
+        self.transport.write(b"reply")
+        raise LookupError
+
+
+class FailsInBuffer(BufferedRecorder):
+    def buffer_updated(self, nbytes: int) -> None:
+        self.transport.write(b"reply")
+        raise LookupError
+
+
+@pytest.mark.parametrize("factory", [FailsInData, FailsAtTheEnd, FailsInBuffer])
+async def test_a_protocol_that_fails_after_a_write(
+    loop: Loop, factory: Callable[[], Recorder]
+) -> None:
     loop.set_exception_handler(lambda loop, context: None)
-
-    class Fails(Recorder):
-        def data_received(self, data: bytes) -> None:
-            self.transport.write(b"reply")
-            raise LookupError
-
-    async with connected(loop, Fails) as (_, protocol, peer):
+    async with connected(loop, factory) as (_, protocol, peer):
         await loop.sock_sendall(peer, b"request")
+        peer.shutdown(socket.SHUT_WR)
         assert await receive_all(loop, peer) == b"reply"
         assert isinstance(await protocol.lost(), LookupError)
 
