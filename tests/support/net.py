@@ -20,9 +20,14 @@ async def turns(count: int = 1) -> None:
 
 @contextmanager
 def listening(host: str = "127.0.0.1", backlog: int = 16) -> Iterator[socket.socket]:
-    """A blocking listening TCP socket on a free port."""
+    """A blocking listening TCP socket on a free port.
+
+    What it accepts has a small receive buffer of fixed size: left to itself the kernel lets it grow
+    to 32 MiB, and a test that fills a connection would sometimes not.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family, backlog=backlog) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
         yield server
 
 
