@@ -161,3 +161,9 @@ async def test_a_forgotten_transport_has_let_go_of_its_number(loop: Loop) -> Non
         stranger.close()
         strangers_peer.close()
         kept.clear()
+
+
+async def test_a_transport_takes_attributes(loop: Loop) -> None:
+    async with connected(loop) as (transport, _, _peer):
+        transport.note = "kept"  # type: ignore[attr-defined]
+        assert transport.note == "kept"  # type: ignore[attr-defined]

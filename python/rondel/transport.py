@@ -10,9 +10,11 @@ from rondel import _rondel
 
 
 class StreamTransport(_rondel.StreamTransport):
-    """A connected stream socket and its protocol; see asyncio's "Transports and Protocols"."""
+    """A connected stream socket and its protocol; see asyncio's "Transports and Protocols".
 
-    __slots__ = ()
+    What the callbacks of a turn write is sent together when they have run, or at once if it is
+    much, so a callback that writes and then blocks the loop keeps what it wrote.
+    """
 
     def __del__(self, _warn: Callable[..., Any] = warnings.warn) -> None:
         if self._sock is not None:
