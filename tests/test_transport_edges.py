@@ -121,7 +121,7 @@ async def test_what_is_no_protocol_fails_at_once(loop: Loop) -> None:
             # The socket is dropped with the call, as it is by the standard loop.
             warnings.simplefilter("ignore", ResourceWarning)
             with pytest.raises(AttributeError, match="connection_made"):
-                await loop.create_connection(lambda: 5, *address)  # type: ignore[arg-type, return-value]
+                await loop.create_connection(lambda: 5, *address)  # type: ignore[arg-type, return-value, type-var]
             gc.collect()
         await turns(3)
 
