@@ -46,6 +46,19 @@ build: .venv/.build ## Build for release; .venv/bin/python can import it
 demo: build ## Run every example on Rondel, then compare asyncio, threads and processes
 	@$(PYTHON) scripts/demo.py
 
+.PHONY: bench
+bench: build .venv/.bench ## Measure event loops side by side; BENCH="--help" has the options, QUICK=1 takes minutes
+	@$(PYTHON) -m benches $(if $(QUICK),--quick) $(BENCH)
+
+# A contestant that has no wheel for this Python is missing in the results, which say so.
+.venv/.bench: .venv/.build requirements/bench.txt requirements/contestants.txt
+	@echo "Installing the contestants into .venv"
+	@$(PYTHON) $(pip_install) -r requirements/bench.txt
+	@while read -r contestant; do \
+		$(PYTHON) $(pip_install) --only-binary :all: "$$contestant" 2>/dev/null || echo "no wheel of $$contestant"; \
+	done < requirements/contestants.txt
+	@touch $@
+
 # --- Test ------------------------------------------------------------------------------------------------------------
 
 .PHONY: test

@@ -28,7 +28,7 @@ from rondel.compare.contest import (
 from rondel.compare.limits import cpus
 from rondel.compare.progress import Progress
 from rondel.compare.server import ANSWER_DELAY
-from rondel.compare.subprocesses import running
+from rondel.compare.subprocesses import python, running
 
 _TIME_LIMIT = 60.0
 """Seconds after which one measurement is given up."""
@@ -119,7 +119,8 @@ def _measure(block: _Block, contestant: Contestant, ports: list[int], results: R
 def run_child(specification: dict[str, object]) -> dict[str, Any]:
     """Run one measurement in a fresh process; return what it found, or the reason why nothing."""
     wanted = json.dumps(specification)
-    with running("child", wanted, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:
+    command = python("rondel.compare.child", wanted)
+    with running(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:
         try:
             output, errors = child.communicate(timeout=_TIME_LIMIT)
         except subprocess.TimeoutExpired:
@@ -134,7 +135,7 @@ def run_child(specification: dict[str, object]) -> dict[str, Any]:
 @contextlib.contextmanager
 def _server() -> Iterator[list[int]]:
     """Run the server and give its ports; it ends with the block, or with this process."""
-    with running("server", stdin=subprocess.PIPE, stderr=None) as server:
+    with running(python("rondel.compare.server"), stdin=subprocess.PIPE, stderr=None) as server:
         assert server.stdout is not None
         line = server.stdout.readline()
         if not line:

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import IO
 
 
 @contextlib.contextmanager
 def running(
-    module: str, *arguments: str, stdin: int, stderr: int | None
+    command: list[str], *, stdin: int, stderr: int | IO[str] | None
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run ``rondel.compare.MODULE`` in a process group of its own for the length of the block.
+    """Run ``command`` in a process group of its own for the length of the block.
 
     The block reads its standard output. What is left of the group at the end is killed.
     Raises OSError if the process cannot be started.
@@ -24,7 +25,7 @@ def running(
     try:
         with _postponed_interrupt():
             process = subprocess.Popen(
-                [*_python(module), *arguments],
+                command,
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -71,9 +72,10 @@ def _postponed_interrupt() -> Iterator[None]:
             raise KeyboardInterrupt
 
 
-def _python(module: str) -> list[str]:
+def python(module: str, *arguments: str, interpreter: str = sys.executable) -> list[str]:
+    """Return the command that runs ``main()`` of a module, with the flags of this interpreter."""
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    return [sys.executable, *flags, "-c", f"from rondel.compare.{module} import main; main()"]
+    return [interpreter, *flags, "-c", f"from {module} import main; main()", *arguments]
 
 
 def _environment() -> dict[str, str]:

@@ -1,0 +1,13 @@
+"""All workloads, in the order in which tables show them."""
+
+from __future__ import annotations
+
+from benches.workload import Workload
+from benches.workloads import callbacks, synchronisation, tasks, threads
+
+WORKLOADS: tuple[Workload, ...] = (
+    *callbacks.WORKLOADS,
+    *tasks.WORKLOADS,
+    *synchronisation.WORKLOADS,
+    *threads.WORKLOADS,
+)

@@ -1,0 +1,139 @@
+"""Tasks and futures: yielding, creating, gathering, waking up."""
+
+from __future__ import annotations
+
+import asyncio
+from time import process_time as clock
+from typing import Any
+
+from benches.workload import InProcess, check
+
+
+async def sleep_zero(count: int, tasks: int) -> float:
+    """``sleep(0)``, ``count`` times in all, shared out among tasks that take turns."""
+    each = count // tasks
+    finished = 0
+
+    async def yielding() -> None:
+        nonlocal finished
+        for _ in range(each):
+            await asyncio.sleep(0)
+        finished += 1
+
+    running = [asyncio.create_task(yielding()) for _ in range(tasks)]
+    begin = clock()
+    for task in running:
+        await task
+    took = clock() - begin
+    check(finished == tasks, f"{finished} of {tasks} tasks finished")
+    return took
+
+
+async def create_and_await(count: int) -> float:
+    """Create a task that returns at once, and await it."""
+
+    async def number_of(number: int) -> int:
+        return number
+
+    total = 0
+    begin = clock()
+    for number in range(count):
+        total += await asyncio.create_task(number_of(number))
+    took = clock() - begin
+    check(total == count * (count - 1) // 2, "a task's result is wrong")
+    return took
+
+
+async def gather(count: int) -> float:
+    """Gather coroutines, all at once."""
+
+    async def number_of(number: int) -> int:
+        return number
+
+    begin = clock()
+    results = await asyncio.gather(*(number_of(number) for number in range(count)))
+    took = clock() - begin
+    check(results == list(range(count)), "gather's results are wrong")
+    return took
+
+
+async def future_wake_up(count: int) -> float:
+    """Two tasks wake each other: each sets the future that the other awaits."""
+    loop = asyncio.get_running_loop()
+    received = 0
+
+    async def partner(mine: asyncio.Future[Any]) -> None:
+        while True:
+            theirs = await mine
+            mine = loop.create_future()
+            theirs.set_result(mine)
+
+    target: asyncio.Future[Any] = loop.create_future()
+    task = asyncio.create_task(partner(target))
+    await asyncio.sleep(0)
+    begin = clock()
+    for _ in range(count // 2):
+        awaited = loop.create_future()
+        target.set_result(awaited)
+        target = await awaited
+        received += 1
+    took = clock() - begin
+    check(received == count // 2 and not task.done(), "a wake-up was lost")
+    task.cancel()
+    return took
+
+
+async def timeout(count: int) -> float:
+    """A turn of the loop under ``asyncio.timeout``, which never expires."""
+    passed = 0
+    begin = clock()
+    for _ in range(count):
+        async with asyncio.timeout(60) as limit:
+            await asyncio.sleep(0)
+        passed += not limit.expired()
+    took = clock() - begin
+    check(passed == count, "a timeout expired")
+    return took
+
+
+WORKLOADS = (
+    *(
+        InProcess(
+            name=f"sleep0-{tasks}",
+            group="scheduling",
+            title=f"sleep(0), {tasks:,} task{'s' * (tasks > 1)}",
+            body=sleep_zero,
+            count=max(40_000, 4 * tasks),
+            arguments={"tasks": tasks},
+        )
+        for tasks in (1, 100, 10_000)
+    ),
+    InProcess(
+        name="create-await",
+        group="scheduling",
+        title="create a task and await it",
+        body=create_and_await,
+        count=20_000,
+    ),
+    InProcess(
+        name="gather",
+        group="scheduling",
+        title="gather of 60,000",
+        body=gather,
+        count=60_000,
+    ),
+    InProcess(
+        name="future-wake-up",
+        group="scheduling",
+        title="future wake-up",
+        body=future_wake_up,
+        count=40_000,
+    ),
+    InProcess(
+        name="timeout",
+        group="scheduling",
+        title="asyncio.timeout and sleep(0)",
+        body=timeout,
+        count=15_000,
+    ),
+)
