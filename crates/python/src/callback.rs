@@ -8,6 +8,7 @@ use pyo3::pyclass::PyTraverseError;
 use crate::event_loop::LoopCore;
 use crate::handle::Handle;
 use crate::transport::accept::Acceptor;
+use crate::transport::base::Step;
 use crate::transport::stream::StreamTransport;
 
 /// One entry of the ready queue, one timer or one descriptor's waiter: two words, no box.
@@ -17,14 +18,8 @@ pub(crate) enum Callback {
     Handle(Py<Handle>),
     /// Somebody else's handle: whatever has `_run()` and `_cancelled`, as asyncio's have.
     Foreign(Py<PyAny>),
-    /// A new transport tells its protocol, then begins to read.
-    StreamStart(Py<StreamTransport>),
-    /// A transport's socket is readable.
-    StreamRead(Py<StreamTransport>),
-    /// A transport that has unsent data can send again.
-    StreamWrite(Py<StreamTransport>),
-    /// A transport is done.
-    StreamLost(Py<StreamTransport>),
+    /// A step in the life of a stream transport.
+    Stream(Step, Py<StreamTransport>),
     /// Connections wait to be accepted.
     Accept(Py<Acceptor>),
     /// Signal numbers wait in the loop's signal pipe.
@@ -47,10 +42,7 @@ impl Callback {
                 }
                 handle.call_method0(intern!(py, "_run")).map(drop)
             }
-            Self::StreamStart(transport) => StreamTransport::start(transport.bind(py)),
-            Self::StreamRead(transport) => StreamTransport::read_ready(transport.bind(py)),
-            Self::StreamWrite(transport) => StreamTransport::write_ready(transport.bind(py)),
-            Self::StreamLost(transport) => StreamTransport::lost(transport.bind(py)),
+            Self::Stream(step, transport) => step.run(transport.bind(py)),
             Self::Accept(acceptor) => Acceptor::accept_ready(acceptor.bind(py)),
             Self::Signals(core) => LoopCore::signals_arrived(core.bind(py)),
         }
@@ -69,10 +61,7 @@ impl Callback {
         match self {
             Self::Handle(object) => object.as_any(),
             Self::Foreign(object) => object,
-            Self::StreamStart(object)
-            | Self::StreamRead(object)
-            | Self::StreamWrite(object)
-            | Self::StreamLost(object) => object.as_any(),
+            Self::Stream(_, object) => object.as_any(),
             Self::Accept(object) => object.as_any(),
             Self::Signals(object) => object.as_any(),
         }

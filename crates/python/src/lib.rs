@@ -34,6 +34,8 @@ mod _rondel {
     #[pymodule_export]
     use crate::transport::accept::Acceptor;
     #[pymodule_export]
+    use crate::transport::base::BaseTransport;
+    #[pymodule_export]
     use crate::transport::stream::StreamTransport;
 
     #[pymodule_export]

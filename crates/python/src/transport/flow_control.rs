@@ -5,7 +5,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::stream::StreamTransport;
+use super::base::{Transport, base};
 use crate::errors::ends_the_run;
 
 const DEFAULT_HIGH: usize = 64 * 1024;
@@ -24,23 +24,15 @@ impl Default for WaterMarks {
 }
 
 impl WaterMarks {
-    pub(super) fn high(self) -> usize {
-        self.high
-    }
-}
-
-#[pymethods]
-impl StreamTransport {
-    /// Sets the marks, in bytes. See asyncio's `WriteTransport.set_write_buffer_limits()`.
+    /// What `set_write_buffer_limits(high, low)` asks for.
     ///
-    /// Raises ValueError unless high >= low >= 0.
-    #[pyo3(signature = (high=None, low=None))]
-    fn set_write_buffer_limits(
-        slf: &Bound<'_, Self>,
-        high: Option<Bound<'_, PyAny>>,
-        low: Option<Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let py = slf.py();
+    /// # Errors
+    /// `ValueError` unless high >= low >= 0.
+    pub(super) fn new<'py>(
+        py: Python<'py>,
+        high: Option<Bound<'py, PyAny>>,
+        low: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Self> {
         let high = match (high, &low) {
             (Some(high), _) => high,
             (None, None) => DEFAULT_HIGH.into_pyobject(py)?.into_any(),
@@ -55,23 +47,16 @@ impl StreamTransport {
             let message = format!("high ({high}) must be >= low ({low}) must be >= 0");
             return Err(PyValueError::new_err(message));
         }
-        let marks = WaterMarks { low: bytes(&low), high: bytes(&high) };
-        slf.get().with(py, |state| state.marks = marks);
-        // What waits only for the end of the turn is not what a mark is about.
-        Self::flush(slf)?;
-        Self::maybe_pause_protocol(slf)
+        Ok(Self { low: bytes(&low), high: bytes(&high) })
     }
 
-    /// The marks, in bytes: ``(low, high)``.
-    fn get_write_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
-        let marks = self.with(py, |state| state.marks);
-        (marks.low, marks.high)
+    /// ``(low, high)``.
+    pub(super) fn limits(self) -> (usize, usize) {
+        (self.low, self.high)
     }
 
-    /// Whether the protocol was told to pause; asyncio's own `loop.sendfile()` asks.
-    #[getter]
-    fn _protocol_paused(&self, py: Python<'_>) -> bool {
-        self.with(py, |state| state.protocol_paused)
+    pub(super) fn high(self) -> usize {
+        self.high
     }
 }
 
@@ -83,42 +68,42 @@ fn bytes(mark: &Bound<'_, PyAny>) -> usize {
         .unwrap_or(usize::MAX)
 }
 
-impl StreamTransport {
-    pub(super) fn maybe_pause_protocol(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let pauses = slf.get().with(py, |state| {
-            let pauses = !state.protocol_paused && state.outgoing.len() > state.marks.high;
-            state.protocol_paused |= pauses;
-            pauses
-        });
-        if pauses { Self::steer(slf, "pause_writing") } else { Ok(()) }
-    }
+pub(super) fn maybe_pause_protocol<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
+    let py = slf.py();
+    let unsent = slf.get().unsent(py);
+    let pauses = base(slf).with(py, |life| {
+        let pauses = !life.protocol_paused && unsent > life.marks.high;
+        life.protocol_paused |= pauses;
+        pauses
+    });
+    if pauses { steer(slf, "pause_writing") } else { Ok(()) }
+}
 
-    pub(super) fn maybe_resume_protocol(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let resumes = slf.get().with(py, |state| {
-            let resumes = state.protocol_paused && state.outgoing.len() <= state.marks.low;
-            state.protocol_paused &= !resumes;
-            resumes
-        });
-        if resumes { Self::steer(slf, "resume_writing") } else { Ok(()) }
-    }
+pub(super) fn maybe_resume_protocol<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
+    let py = slf.py();
+    let unsent = slf.get().unsent(py);
+    let resumes = base(slf).with(py, |life| {
+        let resumes = life.protocol_paused && unsent <= life.marks.low;
+        life.protocol_paused &= !resumes;
+        resumes
+    });
+    if resumes { steer(slf, "resume_writing") } else { Ok(()) }
+}
 
-    /// Calls `pause_writing` or `resume_writing`; what they raise is reported, and not fatal.
-    fn steer(slf: &Bound<'_, Self>, name: &str) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let Some(protocol) = this.protocol(py) else { return Ok(()) };
-        match protocol.call_method0(name) {
-            Ok(_) => Ok(()),
-            Err(error) if ends_the_run(py, &error) => Err(error),
-            Err(error) => {
-                let report = intern!(py, "_flow_control_failed");
-                let message = format!("protocol.{name}() failed");
-                let event_loop = this.event_loop.bind(py);
-                let error = error.into_value(py);
-                event_loop.call_method1(report, (slf, protocol, error, message)).map(drop)
-            }
+/// Calls `pause_writing` or `resume_writing`; what they raise is reported, and not fatal.
+fn steer<T: Transport>(slf: &Bound<'_, T>, name: &str) -> PyResult<()> {
+    let py = slf.py();
+    let base = base(slf);
+    let Some(protocol) = base.protocol(py) else { return Ok(()) };
+    match protocol.call_method0(name) {
+        Ok(_) => Ok(()),
+        Err(error) if ends_the_run(py, &error) => Err(error),
+        Err(error) => {
+            let report = intern!(py, "_flow_control_failed");
+            let message = format!("protocol.{name}() failed");
+            let event_loop = base.event_loop.bind(py);
+            let error = error.into_value(py);
+            event_loop.call_method1(report, (slf, protocol, error, message)).map(drop)
         }
     }
 }

@@ -1,179 +1,210 @@
 //! The life of a transport, from `connection_made` to `connection_lost`, and how it may end.
 
-use pyo3::exceptions::PyConnectionError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use rondel_engine::Direction;
 
-use super::stream::StreamTransport;
-use crate::callback::Callback;
+use super::base::{BaseTransport, Step, Transport, base, log_in_debug, watch};
+use crate::errors::ends_the_run;
 use crate::ffi::context;
 
-impl StreamTransport {
-    /// Tells the protocol that it is connected, begins to read, and then wakes whoever waits for
-    /// the connection: in this order, and nothing in between.
-    pub(crate) fn start(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let event_loop = this.event_loop.bind(py);
-        // Ctrl-C in connection_made ends the run; the connection goes on with the next one.
-        let mut told = Ok(());
-        if let Some(callback) = this.with(py, |state| state.connection_made.take()) {
-            let callback = callback.into_bound(py);
-            // What connection_made sets in its context is not seen by later callbacks, each of
-            // which has asyncio's loop begin from a copy of its own.
-            let copy = this.context(py).call_method0(intern!(py, "copy"))?;
-            if let Err(error) = context::run_in(&copy, || callback.call1((slf,))) {
-                told = this.callback_failed(&callback, (slf,).into_pyobject(py)?, error);
-            }
-        }
-        if this.with(py, |state| !state.closing && !state.paused)
-            && let Err(error) = Self::watch(slf, Direction::Read)
-        {
-            // Whoever waits for the connection is not left waiting.
-            let report = intern!(py, "_stray_exception");
-            event_loop.call_method1(report, (error.into_value(py),))?;
-        }
-        let waiter = this.with(py, |state| state.waiter.take());
-        if let Some(waiter) = waiter {
-            event_loop.call_method1(intern!(py, "_set_result_unless_cancelled"), (waiter,))?;
-        }
-        told
-    }
+/// From the fifth write after the connection was lost, each logs a warning (asyncio's constant).
+const WARN_AFTER_LATE_WRITES: u32 = 5;
 
-    /// Calls `connection_lost`, then lets everything go.
-    pub(crate) fn lost(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let (protocol, lost_with) =
-            this.with(py, |state| (state.protocol.take(), state.lost_with.take()));
-        let mut called = Ok(());
-        if let (Some(protocol), Some((error, context))) = (protocol, lost_with) {
-            let protocol = protocol.into_bound(py);
-            let name = intern!(py, "connection_lost");
-            let arguments = (error,).into_pyobject(py)?;
-            let result = context::run_in(context.bind(py), || {
-                protocol.call_method1(name, arguments.clone())
-            });
-            if let Err(error) = result {
-                called = protocol
-                    .getattr(name)
-                    .and_then(|callback| this.callback_failed(&callback, arguments, error));
-            }
-        }
-        Self::release(slf)?;
-        called
-    }
+/// Has the new transport known to its loop, and `connection_made` called in the next turn.
+pub(super) fn begin<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
+    let py = slf.py();
+    let base = base(slf);
+    let transports = base.event_loop.bind(py).getattr(intern!(py, "_transports"))?;
+    transports.set_item(base.socket.number(), slf)?;
+    base.core().push(py, T::callback(Step::Start, slf.clone().unbind()))
+}
 
-    /// Lets everything go without a word to the protocol. From here on nothing touches the
-    /// descriptor, whose number may be somebody else's soon.
-    pub(super) fn abandon(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().with(slf.py(), |state| {
-            state.closing = true;
-            state.connection_lost += 1;
-        });
-        Self::release(slf)
+/// Tells the protocol that it is connected, begins to read, and then wakes whoever waits for the
+/// connection: in this order, and nothing in between.
+pub(super) fn start<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
+    let py = slf.py();
+    let base = base(slf);
+    let event_loop = base.event_loop.bind(py);
+    // Ctrl-C in connection_made ends the run; the connection goes on with the next one.
+    let mut told = Ok(());
+    if let Some(callback) = base.with(py, |life| life.connection_made.take()) {
+        let callback = callback.into_bound(py);
+        // What connection_made sets in its context is not seen by later callbacks, each of which
+        // has asyncio's loop begin from a copy of its own.
+        let copy = base.context(py).call_method0(intern!(py, "copy"))?;
+        if let Err(error) = context::run_in(&copy, || callback.call1((slf,))) {
+            told = callback_failed(base, &callback, (slf,).into_pyobject(py)?, error);
+        }
     }
+    if base.is_reading(py)
+        && let Err(error) = watch(slf, Direction::Read)
+    {
+        // Whoever waits for the connection is not left waiting.
+        let report = intern!(py, "_stray_exception");
+        event_loop.call_method1(report, (error.into_value(py),))?;
+    }
+    let waiter = base.with(py, |life| life.waiter.take());
+    if let Some(waiter) = waiter {
+        event_loop.call_method1(intern!(py, "_set_result_unless_cancelled"), (waiter,))?;
+    }
+    told
+}
 
-    /// Lets the socket, the server and whoever waits for the end go.
-    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let (sock, server, empty_waiter) = this.with(py, |state| {
-            state.outgoing.clear();
-            (state.sock.take(), state.server.take(), state.empty_waiter.clone())
-        });
-        if let Some(sock) = sock {
-            close_held(sock.bind(py))?;
-        }
-        let event_loop = this.event_loop.bind(py);
-        if let Some(server) = server {
-            event_loop.call_method1(intern!(py, "_detach_from_server"), (server, slf))?;
-        }
-        if let Some(waiter) = empty_waiter {
-            let waiter = waiter.into_bound(py);
-            if !waiter.call_method0(intern!(py, "done"))?.is_truthy()? {
-                let error = PyConnectionError::new_err("Connection is closed by peer");
-                waiter.call_method1(intern!(py, "set_exception"), (error.into_value(py),))?;
-            }
-        }
-        Ok(())
+/// Stops calling the protocol with data, until [`resume_reading`].
+pub(super) fn pause_reading<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
+    let py = slf.py();
+    let base = base(slf);
+    if !base.is_reading(py) {
+        return Ok(());
     }
+    base.with(py, |life| life.paused = true);
+    base.unwatch(py, Direction::Read)?;
+    log_in_debug(slf, "%r pauses reading")
+}
 
-    /// Has `connection_lost(error)` called in the next turn, in a copy of the current context.
-    pub(super) fn lose(slf: &Bound<'_, Self>, error: Option<PyErr>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let error = match error {
-            Some(error) => error.into_value(py).into_any(),
-            None => py.None(),
-        };
-        if this.with(py, |state| state.connection_lost > 0) {
-            return Ok(());
-        }
-        let context = context::copy_current(py)?.unbind();
-        this.with(py, |state| {
-            state.connection_lost = 1;
-            state.lost_with = Some((error, context));
-        });
-        this.core().push(py, Callback::StreamLost(slf.clone().unbind()))
+/// Undoes [`pause_reading`]; `false` if there is nothing to undo.
+pub(super) fn resume_reading<T: Transport>(slf: &Bound<'_, T>) -> PyResult<bool> {
+    let py = slf.py();
+    let base = base(slf);
+    let resumed = base.with(py, |life| {
+        let resumes = !life.closing && life.paused;
+        life.paused &= !resumes;
+        resumes
+    });
+    if resumed {
+        watch(slf, Direction::Read)?;
+        log_in_debug(slf, "%r resumes reading")?;
     }
+    Ok(resumed)
+}
 
-    /// Gives up: `connection_lost(error)` follows. What this turn wrote is offered to the kernel
-    /// first, as it would have been already by a loop that sends at each write; the rest is
-    /// dropped.
-    pub(super) fn force_close(slf: &Bound<'_, Self>, error: Option<PyErr>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        if this.with(py, |state| state.connection_lost > 0) {
-            return Ok(());
-        }
-        this.with(py, |state| {
-            if !state.writing {
-                // Whether it fails is of no interest any more.
-                let _ = state.outgoing.send(py, this.socket);
-            }
-            state.outgoing.clear();
-            state.writing = false;
-            state.closing = true;
-        });
-        this.unwatch(py, Direction::Write)?;
-        this.unwatch(py, Direction::Read)?;
-        Self::lose(slf, error)
+/// Whether the connection is lost already; such writes are dropped, with a warning if there are
+/// many.
+pub(super) fn is_late_write(base: &BaseTransport, py: Python<'_>) -> PyResult<bool> {
+    let late = base.with(py, |life| {
+        let late = life.connection_lost;
+        life.connection_lost += u32::from(late > 0);
+        late
+    });
+    if late >= WARN_AFTER_LATE_WRITES {
+        let message = "socket.send() raised exception.";
+        crate::imported::logger(py)?.call_method1(intern!(py, "warning"), (message,))?;
     }
+    Ok(late > 0)
+}
 
-    /// Reports an error that ends the connection, and ends it. An `OSError` is the network's way
-    /// and is not reported.
-    pub(super) fn fatal_error(slf: &Bound<'_, Self>, error: PyErr, message: &str) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let report = intern!(py, "_transport_failed");
-        let protocol = this.protocol(py);
-        let reported = this
-            .event_loop
-            .bind(py)
-            .call_method1(report, (slf, protocol, error.value(py), message));
-        Self::force_close(slf, Some(error))?;
-        reported.map(drop)
-    }
-
-    /// Reports what a protocol's callback raised, as if a handle had run it.
-    fn callback_failed<'py>(
-        &self,
-        callback: &Bound<'py, PyAny>,
-        arguments: Bound<'py, PyTuple>,
-        error: PyErr,
-    ) -> PyResult<()> {
-        let py = callback.py();
-        if crate::errors::ends_the_run(py, &error) {
-            return Err(error);
+/// Calls `connection_lost`, then lets everything go.
+pub(super) fn lost<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
+    let py = slf.py();
+    let base = base(slf);
+    let (protocol, lost_with) = base.with(py, |life| (life.protocol.take(), life.lost_with.take()));
+    let mut called = Ok(());
+    if let (Some(protocol), Some((error, context))) = (protocol, lost_with) {
+        let protocol = protocol.into_bound(py);
+        let name = intern!(py, "connection_lost");
+        let arguments = (error,).into_pyobject(py)?;
+        let result =
+            context::run_in(context.bind(py), || protocol.call_method1(name, arguments.clone()));
+        if let Err(error) = result {
+            called = protocol
+                .getattr(name)
+                .and_then(|callback| callback_failed(base, &callback, arguments, error));
         }
-        let failed = intern!(py, "_callback_failed");
-        let error = error.into_value(py);
-        let event_loop = self.event_loop.bind(py);
-        event_loop.call_method1(failed, (py.None(), callback, arguments, error)).map(drop)
     }
+    release(slf)?;
+    called
+}
+
+/// Lets everything go without a word to the protocol. From here on nothing touches the
+/// descriptor, whose number may be somebody else's soon.
+pub(super) fn abandon<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
+    base(slf).with(slf.py(), |life| {
+        life.closing = true;
+        life.connection_lost += 1;
+    });
+    release(slf)
+}
+
+fn release<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
+    let py = slf.py();
+    T::drop_unsent(slf);
+    let sock = base(slf).with(py, |life| life.sock.take());
+    if let Some(sock) = sock {
+        close_held(sock.bind(py))?;
+    }
+    T::release(slf)
+}
+
+/// Has `connection_lost(error)` called in the next turn, in a copy of the current context.
+pub(super) fn lose<T: Transport>(slf: &Bound<'_, T>, error: Option<PyErr>) -> PyResult<()> {
+    let py = slf.py();
+    let base = base(slf);
+    let error = match error {
+        Some(error) => error.into_value(py).into_any(),
+        None => py.None(),
+    };
+    if base.with(py, |life| life.connection_lost > 0) {
+        return Ok(());
+    }
+    let context = context::copy_current(py)?.unbind();
+    base.with(py, |life| {
+        life.connection_lost = 1;
+        life.lost_with = Some((error, context));
+    });
+    base.core().push(py, T::callback(Step::Lost, slf.clone().unbind()))
+}
+
+/// Gives up: `connection_lost(error)` follows, and what was not sent is dropped.
+pub(super) fn force_close<T: Transport>(slf: &Bound<'_, T>, error: Option<PyErr>) -> PyResult<()> {
+    let py = slf.py();
+    let base = base(slf);
+    if base.with(py, |life| life.connection_lost > 0) {
+        return Ok(());
+    }
+    T::drop_unsent(slf);
+    base.with(py, |life| {
+        life.writing = false;
+        life.closing = true;
+    });
+    base.unwatch(py, Direction::Write)?;
+    base.unwatch(py, Direction::Read)?;
+    lose(slf, error)
+}
+
+/// Reports an error that ends the connection, and ends it. An `OSError` is the network's way and
+/// is not reported.
+pub(super) fn fatal_error<T: Transport>(
+    slf: &Bound<'_, T>,
+    error: PyErr,
+    message: &str,
+) -> PyResult<()> {
+    let py = slf.py();
+    let base = base(slf);
+    let report = intern!(py, "_transport_failed");
+    let protocol = base.protocol(py);
+    let event_loop = base.event_loop.bind(py);
+    let reported = event_loop.call_method1(report, (slf, protocol, error.value(py), message));
+    force_close(slf, Some(error))?;
+    reported.map(drop)
+}
+
+/// Reports what a protocol's callback raised, as if a handle had run it.
+pub(super) fn callback_failed<'py>(
+    base: &BaseTransport,
+    callback: &Bound<'py, PyAny>,
+    arguments: Bound<'py, PyTuple>,
+    error: PyErr,
+) -> PyResult<()> {
+    let py = callback.py();
+    if ends_the_run(py, &error) {
+        return Err(error);
+    }
+    let failed = intern!(py, "_callback_failed");
+    let error = error.into_value(py);
+    let event_loop = base.event_loop.bind(py);
+    event_loop.call_method1(failed, (py.None(), callback, arguments, error)).map(drop)
 }
 
 /// Takes an I/O reference, so that a `close()` by somebody else does not free the descriptor for

@@ -1,6 +1,7 @@
 //! Native transports: what runs per packet.
 
 pub(crate) mod accept;
+pub(crate) mod base;
 mod flow_control;
 mod lifetime;
 mod outgoing;

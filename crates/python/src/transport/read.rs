@@ -7,6 +7,8 @@ use pyo3::types::PyBytes;
 use rondel_engine::Direction;
 use rustix::io::Errno;
 
+use super::base::{BaseTransport, base, log_in_debug};
+use super::lifetime;
 use super::receive::{COPY_BELOW, READ_SIZE};
 use super::stream::StreamTransport;
 use crate::errors::{ends_the_run, errno_error};
@@ -25,57 +27,32 @@ enum Read<'py> {
 
 #[pymethods]
 impl StreamTransport {
-    fn is_reading(&self, py: Python<'_>) -> bool {
-        self.with(py, |state| !state.closing && !state.paused)
-    }
-
     /// Stops calling the protocol with data, until `resume_reading()`.
     fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        if !this.is_reading(py) {
-            return Ok(());
-        }
-        this.with(py, |state| state.paused = true);
-        this.unwatch(py, Direction::Read)?;
-        Self::log_in_debug(slf, "%r pauses reading")
+        lifetime::pause_reading(slf)
     }
 
     /// Undoes `pause_reading()`.
     fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let resumed = this.with(py, |state| {
-            let resumes = !state.closing && state.paused;
-            state.paused &= !resumes;
-            // A peer's end that was seen is reported again, as asyncio does it; a watch that
-            // nobody serves would keep the loop busy.
-            state.ended &= !resumes;
-            resumes
-        });
-        if !resumed {
-            return Ok(());
-        }
-        Self::watch(slf, Direction::Read)?;
-        Self::log_in_debug(slf, "%r resumes reading")
+        let resumed = lifetime::resume_reading(slf)?;
+        // A peer's end that was seen is reported again, as asyncio does it; a watch that nobody
+        // serves would keep the loop busy.
+        slf.get().with(slf.py(), |state| state.ended &= !resumed);
+        Ok(())
     }
 }
 
 impl StreamTransport {
     /// The socket is readable.
     #[inline]
-    pub(crate) fn read_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub(super) fn read(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let this = slf.get();
-        let (wanted, buffered) = this.with(py, |state| {
-            let wanted = !state.closing && !state.paused && !state.ended;
-            (wanted, state.buffered)
-        });
-        if !wanted {
+        let base = base(slf);
+        let (ended, buffered) = slf.get().with(py, |state| (state.ended, state.buffered));
+        if ended || !base.is_reading(py) {
             return Ok(());
         }
-        let context = this.context(py);
-        context::run_in(&context, || {
+        context::run_in(&base.context(py), || {
             if buffered { Self::read_into_protocol(slf) } else { Self::read_for_protocol(slf) }
         })
     }
@@ -83,7 +60,7 @@ impl StreamTransport {
     /// For a `Protocol`: receives bytes and passes them on.
     fn read_for_protocol(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        match slf.get().receive(py)? {
+        match slf.get().receive(py, base(slf))? {
             Read::Data(data) => {
                 let name = intern!(py, "data_received");
                 Self::tell(slf, "data_received", |protocol| protocol.call_method1(name, (data,)))
@@ -96,11 +73,11 @@ impl StreamTransport {
 
     /// Small reads are copied out of the loop's buffer; after a large one, the next is received
     /// straight into the bytes object that the protocol gets.
-    fn receive<'py>(&self, py: Python<'py>) -> PyResult<Read<'py>> {
+    fn receive<'py>(&self, py: Python<'py>, base: &BaseTransport) -> PyResult<Read<'py>> {
         let large = self.with(py, |state| state.large_reads);
         let (read, received) = if large {
             let filled = bytes_filled_by(py, READ_SIZE, |room| {
-                self.socket.recv(room).map(|received| received.len())
+                base.socket.recv(room).map(|received| received.len())
             })?;
             match filled {
                 Ok(data) => {
@@ -110,11 +87,11 @@ impl StreamTransport {
                 Err(errno) => (Err(errno), 0),
             }
         } else {
-            let mut buffer = self.core().take_receive_buffer(py);
-            let received = self.socket.recv(buffer.room());
+            let mut buffer = base.core().take_receive_buffer(py);
+            let received = base.socket.recv(buffer.room());
             let len = received.as_ref().map_or(0, |received| received.len());
             let read = received.map(|received| PyBytes::new(py, received));
-            self.core().put_receive_buffer(py, buffer);
+            base.core().put_receive_buffer(py, buffer);
             (read, len)
         };
         if large != (received >= COPY_BELOW) {
@@ -131,8 +108,8 @@ impl StreamTransport {
     /// For a `BufferedProtocol`: receives into the memory that it supplies.
     fn read_into_protocol(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let this = slf.get();
-        let Some(protocol) = this.protocol(py) else { return Ok(()) };
+        let base = base(slf);
+        let Some(protocol) = base.protocol(py) else { return Ok(()) };
         let memory = protocol.call_method1(intern!(py, "get_buffer"), (-1,)).and_then(|memory| {
             if memory.len()? == 0 {
                 return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
@@ -146,7 +123,7 @@ impl StreamTransport {
         let Ok(mut buffer) = Buffer::write(&memory) else {
             return Self::read_failed(slf, not_writable(&memory)?);
         };
-        let received = this.socket.recv(buffer.room()).map(|received| received.len());
+        let received = base.socket.recv(buffer.room()).map(|received| received.len());
         drop(buffer);
         match received {
             Ok(0) => Self::end_of_stream(slf),
@@ -162,8 +139,8 @@ impl StreamTransport {
     /// The peer sends no more: the protocol decides whether the connection stays half open.
     fn end_of_stream(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let this = slf.get();
-        Self::log_in_debug(slf, "%r received EOF")?;
+        let base = base(slf);
+        log_in_debug(slf, "%r received EOF")?;
         let mut keep_open = false;
         Self::tell(slf, "eof_received", |protocol| {
             let answer = protocol.call_method0(intern!(py, "eof_received"))?;
@@ -171,8 +148,8 @@ impl StreamTransport {
             Ok(answer)
         })?;
         if keep_open {
-            this.with(py, |state| state.ended = true);
-            this.unwatch(py, Direction::Read)
+            slf.get().with(py, |state| state.ended = true);
+            base.unwatch(py, Direction::Read)
         } else {
             slf.call_method0(intern!(py, "close")).map(drop)
         }
@@ -185,7 +162,7 @@ impl StreamTransport {
         name: &str,
         call: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
-        let Some(protocol) = slf.get().protocol(slf.py()) else { return Ok(()) };
+        let Some(protocol) = base(slf).protocol(slf.py()) else { return Ok(()) };
         match call(&protocol) {
             Ok(_) => Ok(()),
             Err(error) => Self::protocol_failed(slf, error, name),
@@ -197,21 +174,12 @@ impl StreamTransport {
         if ends_the_run(slf.py(), &error) {
             return Err(error);
         }
-        Self::fatal_error(slf, error, &format!("Fatal error: protocol.{name}() call failed."))
+        lifetime::fatal_error(slf, error, &format!("Fatal error: protocol.{name}() call failed."))
     }
 
     #[cold]
     fn read_failed(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
-        Self::fatal_error(slf, error, "Fatal read error on socket transport")
-    }
-
-    fn log_in_debug(slf: &Bound<'_, Self>, message: &str) -> PyResult<()> {
-        let py = slf.py();
-        if slf.get().core().is_debug() {
-            let logger = crate::imported::logger(py)?;
-            logger.call_method1(intern!(py, "debug"), (message, slf))?;
-        }
-        Ok(())
+        lifetime::fatal_error(slf, error, "Fatal read error on socket transport")
     }
 }
 

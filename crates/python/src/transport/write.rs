@@ -12,6 +12,9 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use rondel_engine::Direction;
 use rustix::io::Errno;
 
+use super::base::{Transport, base, watch};
+use super::flow_control;
+use super::lifetime;
 use super::outgoing::{Piece, Sent};
 use super::stream::StreamTransport;
 use crate::errors::errno_error;
@@ -21,9 +24,6 @@ use crate::imported;
 /// Unsent data beyond this goes out at once: the system call is then small beside the copying,
 /// and the peer can begin.
 const SEND_AT_ONCE: usize = 64 * 1024;
-
-/// From the fifth write after the connection was lost, each logs a warning (asyncio's constant).
-const WARN_AFTER_LATE_WRITES: u32 = 5;
 
 #[pymethods]
 impl StreamTransport {
@@ -42,7 +42,7 @@ impl StreamTransport {
         let this = slf.get();
         let py = slf.py();
         this.refuse_write(py, "write", "unable to write; sendfile is in progress")?;
-        if data.len()? == 0 || this.is_late_write(py)? {
+        if data.len()? == 0 || lifetime::is_late_write(base(slf), py)? {
             return Ok(());
         }
         let piece = Piece::of(data)?;
@@ -74,7 +74,7 @@ impl StreamTransport {
                 Piece::of(&checked)
             })
             .collect::<PyResult<Vec<_>>>()?;
-        if this.is_late_write(py)? {
+        if lifetime::is_late_write(base(slf), py)? {
             return Ok(());
         }
         this.with(py, |state| pieces.into_iter().for_each(|piece| state.outgoing.push(py, piece)));
@@ -85,16 +85,17 @@ impl StreamTransport {
     fn write_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        if this.with(py, |state| state.closing || state.eof) {
+        let base = base(slf);
+        if base.with(py, |life| life.closing) || this.with(py, |state| state.eof) {
             return Ok(());
         }
         Self::flush(slf)?;
         let empty = this.with(py, |state| {
             state.eof = true;
-            state.outgoing.is_empty() && state.connection_lost == 0
+            state.outgoing.is_empty()
         });
-        if empty {
-            this.socket.shutdown_write().map_err(|errno| errno_error(py, errno))?;
+        if empty && base.with(py, |life| life.connection_lost == 0) {
+            base.socket.shutdown_write().map_err(|errno| errno_error(py, errno))?;
         }
         Ok(())
     }
@@ -118,13 +119,14 @@ impl StreamTransport {
             return Err(PyRuntimeError::new_err("Empty waiter is already set"));
         }
         Self::flush(slf)?;
-        let future = this.event_loop.bind(py).call_method0(intern!(py, "create_future"))?;
+        let base = base(slf);
+        let future = base.event_loop.bind(py).call_method0(intern!(py, "create_future"))?;
         let empty = this.with(py, |state| {
             state.empty_waiter = Some(future.clone().unbind());
-            // Of a connection that is lost, the end is what is reported.
-            state.outgoing.is_empty() && state.connection_lost == 0
+            state.outgoing.is_empty()
         });
-        if empty {
+        // Of a connection that is lost, the end is what is reported.
+        if empty && base.with(py, |life| life.connection_lost == 0) {
             future.call_method1(intern!(py, "set_result"), (py.None(),))?;
         }
         Ok(future)
@@ -151,60 +153,45 @@ impl StreamTransport {
         if waits { Err(PyRuntimeError::new_err(busy)) } else { Ok(()) }
     }
 
-    /// Whether the connection is lost already; such writes are dropped, with a warning if there
-    /// are many.
-    fn is_late_write(&self, py: Python<'_>) -> PyResult<bool> {
-        let late = self.with(py, |state| {
-            let late = state.connection_lost;
-            state.connection_lost += u32::from(late > 0);
-            late
-        });
-        if late >= WARN_AFTER_LATE_WRITES {
-            let message = "socket.send() raised exception.";
-            imported::logger(py)?.call_method1(intern!(py, "warning"), (message,))?;
-        }
-        Ok(late > 0)
-    }
-
     /// Something was appended: sends it now, or at the end of the batch.
     fn written(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let (writing, due, now) = this.with(py, |state| {
-            let limit = SEND_AT_ONCE.min(state.marks.high());
-            (state.writing, state.flush_is_due, state.outgoing.len() > limit)
-        });
+        let base = base(slf);
+        let (writing, high) = base.with(py, |life| (life.writing, life.marks.high()));
         if !writing {
-            if now || !this.core().is_running_now() {
+            let (due, unsent) = this.with(py, |state| (state.flush_is_due, state.outgoing.len()));
+            if unsent > SEND_AT_ONCE.min(high) || !base.core().is_running_now() {
                 Self::flush(slf)?;
             } else if !due {
                 this.with(py, |state| state.flush_is_due = true);
-                this.core().flush_later(py, slf.clone().unbind());
+                base.core().flush_later(py, slf.clone().unbind());
             }
         }
-        Self::maybe_pause_protocol(slf)
+        flow_control::maybe_pause_protocol(slf)
     }
 
     /// Sends what was written, unless the socket is known to take no more.
     pub(crate) fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let ready = this.with(py, |state| {
+        let base = base(slf);
+        let empty = this.with(py, |state| {
             state.flush_is_due = false;
-            !state.writing && !state.outgoing.is_empty() && state.connection_lost == 0
+            state.outgoing.is_empty()
         });
-        if !ready {
+        if empty || base.with(py, |life| life.writing || life.connection_lost > 0) {
             return Ok(());
         }
-        match this.with(py, |state| state.outgoing.send(py, this.socket)) {
+        match this.with(py, |state| state.outgoing.send(py, base.socket)) {
             Ok(Sent::All) => Ok(()),
-            Ok(Sent::Some) => match Self::watch(slf, Direction::Write) {
+            Ok(Sent::Some) => match watch(slf, Direction::Write) {
                 Ok(()) => {
-                    this.with(py, |state| state.writing = true);
+                    base.with(py, |life| life.writing = true);
                     Ok(())
                 }
                 Err(error) => {
-                    Self::fatal_error(slf, error, "Fatal write error on socket transport")
+                    lifetime::fatal_error(slf, error, "Fatal write error on socket transport")
                 }
             },
             Err(errno) => Self::write_failed(slf, errno),
@@ -212,39 +199,37 @@ impl StreamTransport {
     }
 
     /// The socket is writable again.
-    pub(crate) fn write_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub(super) fn send_more(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let this = slf.get();
-        if this.with(py, |state| !state.writing || state.connection_lost > 0) {
+        let base = base(slf);
+        if base.with(py, |life| !life.writing || life.connection_lost > 0) {
             return Ok(());
         }
-        context::run_in(&this.context(py), || Self::send_more(slf))
-    }
-
-    fn send_more(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let sent = match this.with(py, |state| state.outgoing.send(py, this.socket)) {
-            Ok(sent) => sent,
-            Err(errno) => return Self::write_failed(slf, errno),
-        };
-        // May write more.
-        Self::maybe_resume_protocol(slf)?;
-        if sent == Sent::All && this.with(py, |state| state.writing && state.outgoing.is_empty()) {
-            Self::all_sent(slf)?;
-        }
-        Ok(())
+        context::run_in(&base.context(py), || {
+            let sent = match slf.get().with(py, |state| state.outgoing.send(py, base.socket)) {
+                Ok(sent) => sent,
+                Err(errno) => return Self::write_failed(slf, errno),
+            };
+            // May write more.
+            flow_control::maybe_resume_protocol(slf)?;
+            let writing = base.with(py, |life| life.writing);
+            if sent == Sent::All && writing && slf.get().unsent(py) == 0 {
+                Self::all_sent(slf)?;
+            }
+            Ok(())
+        })
     }
 
     /// Nothing is left: does what waited for that.
     fn all_sent(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let this = slf.get();
-        this.unwatch(py, Direction::Write)?;
-        let (waiter, closing, eof) = this.with(py, |state| {
-            state.writing = false;
-            (state.empty_waiter.as_ref().map(|it| it.clone_ref(py)), state.closing, state.eof)
+        let base = base(slf);
+        base.unwatch(py, Direction::Write)?;
+        let closing = base.with(py, |life| {
+            life.writing = false;
+            life.closing
         });
+        let (waiter, eof) = slf.get().with(py, |state| (state.empty_waiter.clone(), state.eof));
         if let Some(waiter) = waiter {
             let waiter = waiter.into_bound(py);
             if !waiter.call_method0(intern!(py, "done"))?.is_truthy()? {
@@ -252,9 +237,9 @@ impl StreamTransport {
             }
         }
         if closing {
-            Self::lose(slf, None)
+            lifetime::lose(slf, None)
         } else if eof {
-            this.socket.shutdown_write().map_err(|errno| errno_error(py, errno))
+            base.socket.shutdown_write().map_err(|errno| errno_error(py, errno))
         } else {
             Ok(())
         }
@@ -266,7 +251,7 @@ impl StreamTransport {
         let error = errno_error(py, errno);
         let waiter = slf.get().with(py, |state| state.empty_waiter.clone());
         let value = error.value(py).clone();
-        Self::fatal_error(slf, error, "Fatal write error on socket transport")?;
+        lifetime::fatal_error(slf, error, "Fatal write error on socket transport")?;
         if let Some(waiter) = waiter {
             let waiter = waiter.into_bound(py);
             if !waiter.call_method0(intern!(py, "done"))?.is_truthy()? {

@@ -1,0 +1,321 @@
+//! `BaseTransport`: what every transport is, whatever it carries. A descriptor, the protocol that
+//! is told about it, and where the two are in their life.
+//!
+//! What asyncio's `_SelectorTransport` does, in which order and with which messages, is the
+//! specification. What differs between the kinds of transport is [`Transport`].
+
+use std::os::fd::RawFd;
+
+use pyo3::PyClass;
+use pyo3::PyVisit;
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pyclass::PyTraverseError;
+use pyo3::pyclass::boolean_struct::True;
+use pyo3::types::PyDict;
+use rondel_engine::Direction;
+
+use super::flow_control::WaterMarks;
+use super::lifetime;
+use crate::callback::Callback;
+use crate::event_loop::LoopCore;
+use crate::ffi::cell::AttachedCell;
+use crate::ffi::context;
+use crate::ffi::socket::HeldSocket;
+use crate::imported;
+
+/// What happens to a transport from outside: one entry of the ready queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// Is new: tells its protocol, then begins to read.
+    Start,
+    /// Its descriptor is readable.
+    Read,
+    /// It has unsent data, and its descriptor is writable.
+    Write,
+    /// Is done: tells its protocol, then lets everything go.
+    Lost,
+}
+
+/// A kind of transport.
+pub(crate) trait Transport: PyClass<BaseType = BaseTransport, Frozen = True> + Sync {
+    /// The queue's entry for a step of this transport.
+    fn callback(step: Step, transport: Py<Self>) -> Callback;
+
+    fn read_ready(slf: &Bound<'_, Self>) -> PyResult<()>;
+
+    fn write_ready(slf: &Bound<'_, Self>) -> PyResult<()>;
+
+    /// How many bytes wait to be sent, as flow control counts them.
+    fn unsent(&self, py: Python<'_>) -> usize;
+
+    /// Drops what waits to be sent.
+    fn drop_unsent(slf: &Bound<'_, Self>);
+
+    /// Lets go of what only this kind of transport holds, when the descriptor is closed.
+    fn release(slf: &Bound<'_, Self>) -> PyResult<()>;
+}
+
+impl Step {
+    #[inline]
+    pub(crate) fn run<T: Transport>(self, transport: &Bound<'_, T>) -> PyResult<()> {
+        match self {
+            Self::Start => lifetime::start(transport),
+            Self::Read => T::read_ready(transport),
+            Self::Write => T::write_ready(transport),
+            Self::Lost => lifetime::lost(transport),
+        }
+    }
+}
+
+/// What is true of a transport now.
+#[allow(clippy::struct_excessive_bools)] // each is one of asyncio's own flags
+pub(super) struct Life {
+    /// The Python socket object; `None` once the connection is lost.
+    pub(super) sock: Option<Py<PyAny>>,
+    pub(super) protocol: Option<Py<PyAny>>,
+    /// The protocol's method, until it has been called.
+    pub(super) connection_made: Option<Py<PyAny>>,
+    /// The future that is done when `connection_made` has been called.
+    pub(super) waiter: Option<Py<PyAny>>,
+    /// In which the protocol's callbacks run, copied when the transport was made.
+    pub(super) context: Py<PyAny>,
+    /// The exception for `connection_lost`, and the context it is called in.
+    pub(super) lost_with: Option<(Py<PyAny>, Py<PyAny>)>,
+    pub(super) marks: WaterMarks,
+    pub(super) protocol_paused: bool,
+    /// `close()` or `abort()` was called, or an error was fatal.
+    pub(super) closing: bool,
+    /// Above zero when `connection_lost` is due; then counts the writes that came too late.
+    pub(super) connection_lost: u32,
+    pub(super) paused: bool,
+    /// Waits until the descriptor is writable again.
+    pub(super) writing: bool,
+}
+
+/// What the transports have in common; `asyncio.BaseTransport` by interface.
+#[pyclass(subclass, frozen, weakref, module = "rondel._rondel")]
+pub(crate) struct BaseTransport {
+    pub(super) event_loop: Py<LoopCore>,
+    pub(super) socket: HeldSocket,
+    pub(super) extra: Py<PyDict>,
+    life: AttachedCell<Life>,
+}
+
+/// What a transport has in common with all others.
+#[inline]
+pub(super) fn base<'a, T: Transport>(slf: &'a Bound<'_, T>) -> &'a BaseTransport {
+    slf.as_super().get()
+}
+
+/// Has the transport's step run whenever its descriptor is ready.
+pub(super) fn watch<T: Transport>(slf: &Bound<'_, T>, direction: Direction) -> PyResult<()> {
+    let step = match direction {
+        Direction::Read => Step::Read,
+        Direction::Write => Step::Write,
+    };
+    let base = base(slf);
+    let callback = T::callback(step, slf.clone().unbind());
+    base.core().watch(slf.py(), base.socket.number(), direction, callback)
+}
+
+/// Logs `message`, whose `%r` is the transport, in debug mode.
+pub(super) fn log_in_debug<T: Transport>(slf: &Bound<'_, T>, message: &str) -> PyResult<()> {
+    let py = slf.py();
+    if base(slf).core().is_debug() {
+        let logger = imported::logger(py)?;
+        logger.call_method1(intern!(py, "debug"), (message, slf))?;
+    }
+    Ok(())
+}
+
+impl BaseTransport {
+    /// For a non-blocking socket that is now the transport's.
+    pub(super) fn new<'py>(
+        event_loop: &Bound<'py, LoopCore>,
+        sock: &Bound<'py, PyAny>,
+        protocol: &Bound<'py, PyAny>,
+        waiter: Option<Bound<'py, PyAny>>,
+        extra: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Self> {
+        let py = event_loop.py();
+        let fd: RawFd = sock.call_method0(intern!(py, "fileno"))?.extract()?;
+        if fd < 0 {
+            return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")));
+        }
+        let extra = match extra {
+            Some(extra) => extra.copy()?,
+            None => PyDict::new(py),
+        };
+        // Bound here and not when it is called: what is no protocol fails at once.
+        let connection_made = protocol.getattr(intern!(py, "connection_made"))?;
+        describe_socket(&extra, sock)?;
+        let context = context::copy_current(py)?.unbind();
+        let life = Life {
+            sock: Some(sock.clone().unbind()),
+            protocol: Some(protocol.clone().unbind()),
+            connection_made: Some(connection_made.unbind()),
+            waiter: waiter.map(Bound::unbind),
+            context,
+            lost_with: None,
+            marks: WaterMarks::default(),
+            protocol_paused: false,
+            closing: false,
+            connection_lost: 0,
+            paused: false,
+            writing: false,
+        };
+        lifetime::hold_open(sock)?;
+        Ok(Self {
+            event_loop: event_loop.clone().unbind(),
+            socket: HeldSocket::new(fd),
+            extra: extra.unbind(),
+            life: AttachedCell::new(life),
+        })
+    }
+
+    #[inline]
+    pub(super) fn with<R>(&self, py: Python<'_>, f: impl FnOnce(&mut Life) -> R) -> R {
+        self.life.with(py, f)
+    }
+
+    pub(super) fn core(&self) -> &LoopCore {
+        self.event_loop.get()
+    }
+
+    /// The protocol; `None` once the connection is lost.
+    #[inline]
+    pub(super) fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.with(py, |life| life.protocol.as_ref().map(|it| it.clone_ref(py).into_bound(py)))
+    }
+
+    #[inline]
+    pub(super) fn context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.with(py, |life| life.context.clone_ref(py)).into_bound(py)
+    }
+
+    pub(super) fn unwatch(&self, py: Python<'_>, direction: Direction) -> PyResult<()> {
+        self.core().unwatch(py, self.socket.number(), direction).map(drop)
+    }
+
+    /// asyncio's `repr` of a transport.
+    pub(super) fn describe(&self, py: Python<'_>, name: &str, bufsize: usize) -> String {
+        let fd = self.socket.number();
+        let life = self.with(py, |life| match (&life.sock, life.closing) {
+            (None, _) => " closed",
+            (Some(_), true) => " closing",
+            (Some(_), false) => "",
+        });
+        let polls = |direction| {
+            self.core().with_engine(py, |engine| engine.waiter(fd, direction).is_some())
+        };
+        if let (true, Ok(read), Ok(write)) =
+            (life != " closed", polls(Direction::Read), polls(Direction::Write))
+        {
+            let word = |polls| if polls { "polling" } else { "idle" };
+            let (read, write) = (word(read), word(write));
+            return format!(
+                "<{name}{life} fd={fd} read={read} write=<{write}, bufsize={bufsize}>>"
+            );
+        }
+        format!("<{name}{life} fd={fd}>")
+    }
+}
+
+#[pymethods]
+impl BaseTransport {
+    fn is_closing(&self, py: Python<'_>) -> bool {
+        self.with(py, |life| life.closing)
+    }
+
+    pub(super) fn is_reading(&self, py: Python<'_>) -> bool {
+        self.with(py, |life| !life.closing && !life.paused)
+    }
+
+    pub(super) fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
+        // The old protocol is dropped out here.
+        let _old = self.with(py, |life| life.protocol.replace(protocol));
+    }
+
+    fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.protocol(py)
+    }
+
+    /// ``socket``, ``sockname`` and ``peername``, and what the maker added.
+    #[pyo3(signature = (name, default=None))]
+    fn get_extra_info<'py>(
+        &self,
+        name: Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = name.py();
+        let found = self.extra.bind(py).get_item(name)?;
+        Ok(found.or(default).unwrap_or_else(|| py.None().into_bound(py)))
+    }
+
+    #[getter(_sock)]
+    fn sock<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.with(py, |life| life.sock.as_ref().map(|sock| sock.clone_ref(py)))
+            .map(|sock| sock.into_bound(py))
+    }
+
+    #[getter(_sock_fd)]
+    fn sock_fd(&self) -> RawFd {
+        self.socket.number()
+    }
+
+    #[getter(_extra)]
+    fn extra<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        self.extra.bind(py).clone()
+    }
+
+    /// `None` once the connection is lost.
+    #[getter(_loop)]
+    fn owning_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, LoopCore>> {
+        let open = self.with(py, |life| life.sock.is_some());
+        open.then(|| self.event_loop.bind(py).clone())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        visit.call(&self.extra)?;
+        let visited = self.life.visit(|life| {
+            visit.call(&life.sock)?;
+            visit.call(&life.protocol)?;
+            visit.call(&life.connection_made)?;
+            visit.call(&life.waiter)?;
+            visit.call(&life.context)?;
+            match &life.lost_with {
+                Some((error, context)) => visit.call(error).and_then(|()| visit.call(context)),
+                None => Ok(()),
+            }
+        });
+        visited.unwrap_or(Ok(()))
+    }
+
+    /// Breaks cycles; the finalizer has run, and the socket is closed.
+    fn __clear__(&self) {
+        let cleared = self.life.visit(|life| {
+            let made = life.connection_made.take();
+            (life.protocol.take(), made, life.waiter.take(), life.lost_with.take())
+        });
+        drop(cleared);
+    }
+}
+
+/// Enters `socket`, `sockname` and, unless it is known, `peername`.
+fn describe_socket(extra: &Bound<'_, PyDict>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = sock.py();
+    extra.set_item(intern!(py, "socket"), imported::transport_socket_class(py)?.call1((sock,))?)?;
+    let ask = |method| match sock.call_method0(method) {
+        Ok(name) => Ok(name),
+        Err(error) if error.is_instance_of::<PyOSError>(py) => Ok(py.None().into_bound(py)),
+        Err(error) => Err(error),
+    };
+    extra.set_item(intern!(py, "sockname"), ask(intern!(py, "getsockname"))?)?;
+    if !extra.contains(intern!(py, "peername"))? {
+        extra.set_item(intern!(py, "peername"), ask(intern!(py, "getpeername"))?)?;
+    }
+    Ok(())
+}
