@@ -101,6 +101,11 @@ test-cp3%: .venvs/cp3%/.test .venv/.build
 	@$(@D)/bin/python $(pip_install) -r requirements/test.txt
 	@touch $@
 
+.PHONY: newer-pythons
+newer-pythons: .venv/.build requirements/newer_pythons.txt ## Bring Python 3.14 and 3.15 from Debian, for the tests
+	@$(PYTHON) $(pip_install) -r requirements/newer_pythons.txt
+	@scripts/newer_pythons
+
 # --- Check -----------------------------------------------------------------------------------------------------------
 
 .PHONY: lint
@@ -154,6 +159,6 @@ format: .venv/.lint ## Format the Rust and the Python code
 
 .PHONY: clean
 clean: ## Remove all that was built, set up or generated
-	rm -rf target build dist .venv .venvs examples/data python/rondel/*.so
+	rm -rf target build dist .venv .venvs .pythons examples/data python/rondel/*.so
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find python tests examples benches scripts -name __pycache__ -prune -exec rm -rf {} +
