@@ -23,6 +23,7 @@ import pytest
 from support.certificates import Certificates
 from support.leaks import ErrorLog, Ledger, Strays
 from support.loops import (
+    STDLIB,
     Loop,
     LoopFactory,
     kinds,
@@ -45,6 +46,9 @@ STDERR = pytest.StashKey[int]()
 def pytest_configure(config: pytest.Config) -> None:
     # Warnings are errors. pytest's own rule for a failing finalizer is left to the fixtures below.
     config.addinivalue_line("filterwarnings", "error")
+    config.addinivalue_line(
+        "markers", "rondel_only: asyncio's loop does not promise it, or not in every version"
+    )
     config.stash[STDERR] = os.dup(2)  # before pytest captures it
     if not rondel_is_built() and not stdlib_only():
         raise pytest.UsageError(
@@ -112,11 +116,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "loop_kind" not in metafunc.fixturenames:
+        return
     # What only starts programs chooses their mode by the interpreter's options.
-    if "loop_factory" in metafunc.fixturenames:
-        metafunc.parametrize("loop_kind", kinds_with_debug(), indirect=True)
-    elif "loop_kind" in metafunc.fixturenames:
-        metafunc.parametrize("loop_kind", kinds(), indirect=True)
+    wanted = kinds_with_debug() if "loop_factory" in metafunc.fixturenames else kinds()
+    if metafunc.definition.get_closest_marker("rondel_only") is not None:
+        wanted.remove(STDLIB)
+    metafunc.parametrize("loop_kind", wanted, indirect=True)
 
 
 @pytest.fixture

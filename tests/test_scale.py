@@ -245,6 +245,42 @@ def test_connections_that_come_and_go_leave_nothing(loop_kind: str) -> None:
     )
 
 
+def test_processes_that_come_and_go_in_a_thread_leave_nothing(loop_kind: str) -> None:
+    run_thrice(
+        loop_kind,
+        """
+    import threading
+    from asyncio.subprocess import PIPE
+
+    async def talk(number):
+        process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
+        out, _ = await process.communicate(b"%d" % number)
+        assert (out, process.returncode) == (b"%d" % number, 0)
+
+    async def many():
+        for number in range(1000 // PART):
+            process = await asyncio.create_subprocess_exec("true")
+            assert await process.wait() == 0
+        for start in range(0, 500 // PART, 10):
+            await asyncio.gather(*(talk(start + number) for number in range(10)))
+
+    def run_many():
+        loop = make_loop()
+        loop.run_until_complete(many())
+        loop.close()
+
+    async def work(loop):
+        thread = threading.Thread(target=run_many)
+        thread.start()
+        thread.join()
+        try:
+            raise AssertionError(os.waitpid(-1, os.WNOHANG))
+        except ChildProcessError:
+            pass
+    """,
+    )
+
+
 SERVER = (
     MEASURE
     + """

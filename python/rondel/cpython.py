@@ -9,13 +9,17 @@ import asyncio
 import inspect
 import sys
 import threading
-from asyncio import base_events, events, format_helpers, futures, sslproto
+import warnings
+from asyncio import base_events, events, format_helpers, futures, sslproto, unix_events
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
+    "REAPED_ELSEWHERE_MESSAGE",
     "SSLProtocol",
     "SelectorLoop",
+    "UnixSubprocessTransport",
     "attach_to_server",
+    "child_watcher_is_chosen",
     "describe_callback",
     "describe_handle",
     "detach_from_server",
@@ -51,13 +55,32 @@ if TYPE_CHECKING:
         def _check_running(self) -> None: ...
         def _check_thread(self) -> None: ...
         def _ensure_fd_no_transport(self, fd: Any) -> None: ...
+        def _make_subprocess_transport(self, *args: Any, **options: Any) -> Any: ...
         def _run_forever_cleanup(self) -> None: ...
         def _run_forever_setup(self) -> None: ...
         def _set_coroutine_origin_tracking(self, enabled: bool) -> None: ...
         def _start_serving(self, *args: Any) -> None: ...
 
+    class UnixSubprocessTransport(asyncio.SubprocessTransport):
+        """What there is of it in every version."""
+
+        _closed: bool
+        _loop: Any
+        _pending_calls: Any
+        _pipes: dict[int, Any]
+        _proc: Any
+        _protocol: Any
+
+        def __init__(self, loop: Any, *args: Any, **options: Any) -> None: ...
+        def _check_proc(self) -> None: ...
+        async def _connect_pipes(self, waiter: Any) -> None: ...
+        def _process_exited(self, returncode: int) -> None: ...
+        def _try_finish(self) -> None: ...
+        async def _wait(self) -> int: ...
+
 else:
     _CPythonLoop = asyncio.SelectorEventLoop
+    UnixSubprocessTransport = unix_events._UnixSubprocessTransport
 
 
 if sys.version_info >= (3, 13):
@@ -137,3 +160,33 @@ def forget_last_frame(handle: Any) -> None:
 def set_none_unless_cancelled(future: asyncio.Future[None]) -> None:
     """Set a future's result to None, unless it is cancelled."""
     _futures._set_result_unless_cancelled(future, None)
+
+
+# What asyncio's usual way of watching children logs; before 3.12 that was a thread.
+REAPED_ELSEWHERE_MESSAGE = (
+    "child process pid %d exit status already read:  will report returncode 255"
+    if sys.version_info >= (3, 12)
+    else "Unknown child process pid %d, will report returncode 255"
+)
+
+
+def child_watcher_is_chosen() -> bool:
+    """Whether somebody has set a child watcher other than the one that asyncio makes by itself.
+
+    Only the policies of Python 3.11 to 3.13 have child watchers.
+    """
+    if sys.version_info >= (3, 14):
+        return False
+    policy: Any = asyncio.get_event_loop_policy()
+    usual: Any = unix_events.DefaultEventLoopPolicy
+    if getattr(type(policy), "get_child_watcher", None) is usual.get_child_watcher:
+        watcher = policy._watcher  # asking for it would make one
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            try:
+                watcher = policy.get_child_watcher()
+            except NotImplementedError:
+                watcher = None
+    by_itself = "PidfdChildWatcher" if sys.version_info >= (3, 12) else "ThreadedChildWatcher"
+    return watcher is not None and type(watcher) is not getattr(unix_events, by_itself)

@@ -15,7 +15,7 @@ from asyncio import constants
 from collections.abc import Callable
 from typing import Any
 
-from rondel import cpython, reports
+from rondel import children, cpython, reports
 from rondel._rondel import Acceptor
 from rondel.debug import DebugScheduling
 from rondel.transport import StreamTransport
@@ -150,6 +150,15 @@ class Loop(DebugScheduling):
                 ssl_shutdown_timeout,
                 *more,
             )
+
+    async def _make_subprocess_transport(
+        self, *args: Any, **options: Any
+    ) -> asyncio.SubprocessTransport:
+        if children.can_be_watched():
+            return await children.start(self, *args, **options)
+        transport: asyncio.SubprocessTransport
+        transport = await super()._make_subprocess_transport(*args, **options)
+        return transport
 
     # What native code calls when something begins, is over, or has failed
 
