@@ -47,7 +47,8 @@ demo: build ## Run every example on Rondel, then compare asyncio, threads and pr
 	@$(PYTHON) scripts/demo.py
 
 .PHONY: bench
-bench: build .venv/.bench ## Measure event loops side by side; BENCH="--help" has the options, QUICK=1 takes minutes
+bench: build .venv/.bench ## Measure event loops side by side; QUICK=1 takes minutes, BENCH="--help" has the options
+	@cargo build --quiet --locked --release --package rondel-load --bins --examples
 	@$(PYTHON) -m benches $(if $(QUICK),--quick) $(BENCH)
 
 # A contestant that has no wheel for this Python is missing in the results, which say so.

@@ -1,9 +1,15 @@
-"""One measurement inside one process, whose argument is a JSON object; so is what it prints.
+"""One measurement, or one server, inside one process, whose argument is a JSON object.
 
 ``loop`` is the contestant's ``module:factory``; ``cpus`` are those it may run on. ``run`` is the
-``module:function`` that does the work, ``count`` and ``arguments`` what it is given, ``repeats``
-how often it is done. The answer is ``{"time": seconds}``, for one operation. Whatever goes wrong is
-an exception, and so the last line of standard error.
+``module:function`` that does the work, ``arguments`` what it is given:
+
+- with a ``count``, it does so much work, ``repeats`` times, and ``{"value": number}`` is printed,
+  for one operation;
+- without, it is a server: ``{"address": text}`` is printed, and it serves until standard input
+  ends;
+- if it is null, the contestant introduces itself: ``{"loop": type, "version": text}``.
+
+Whatever goes wrong is an exception, and so the last line of standard error.
 """
 
 from __future__ import annotations
@@ -11,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
-import importlib.metadata
+import inspect
 import json
 import os
 import sys
@@ -25,32 +31,48 @@ def resolve(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def runner(wanted: dict[str, Any]) -> asyncio.Runner:
-    """Return what runs coroutines on a loop of the contestant, on the CPUs wanted."""
-    os.sched_setaffinity(0, wanted["cpus"])
-    factory: Callable[[], asyncio.AbstractEventLoop] = resolve(wanted["loop"])
-    return asyncio.Runner(loop_factory=factory)
-
-
 def measure(wanted: dict[str, Any]) -> dict[str, float]:
-    """Do the work several times; return the seconds that one operation took at best.
+    """Do the work several times; return what one operation took at best.
 
-    Only what the machine does besides makes a repetition slower than the best.
+    Only what the machine does besides makes a repetition worse than the best.
     """
-    body = resolve(wanted["run"])
+    body, factory = resolve(wanted["run"]), resolve(wanted["loop"])
     count, arguments = wanted["count"], wanted["arguments"]
-    took = []
-    with runner(wanted) as running:
-        # Caches, specialised byte code and free lists are what a program has after a moment.
-        running.run(body(max(count // 10, arguments.get("tasks", 1)), **arguments))
-        for _ in range(wanted["repeats"]):
-            gc.collect()
-            took.append(running.run(body(count, **arguments)))
-    return {"time": min(took) / count}
+
+    def once(count: int) -> float:
+        gc.collect()
+        if not inspect.iscoroutinefunction(body):
+            return float(body(count, factory=factory, **arguments))
+        return float(runner.run(body(count, **arguments)))
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        if not wanted["once"]:
+            # Caches, specialised byte code and free lists are what a program has after a moment.
+            once(max(count // 10, arguments.get("tasks", 1)))
+        return {"value": min(once(count) for _ in range(wanted["repeats"])) / count}
+
+
+def serve(wanted: dict[str, Any]) -> None:
+    """Print the address of a server and serve until standard input ends."""
+    # glibc maps memory anew for each block above a threshold, which rises with the largest block
+    # ever freed: a program that has run for a while does not pay for its receive buffers.
+    bytes(1 << 20)
+
+    async def main() -> None:
+        address = await resolve(wanted["run"])(**wanted["arguments"])
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
+        print(json.dumps({"address": address}), flush=True)
+        await ended.wait()
+        os._exit(0)  # whatever is still open
+
+    with asyncio.Runner(loop_factory=resolve(wanted["loop"])) as runner:
+        runner.run(main())
 
 
 def introduce(wanted: dict[str, Any]) -> dict[str, str]:
     """Return which loop a contestant is, of which version, after having run it once."""
+    import importlib.metadata
 
     async def kind() -> str:
         await asyncio.sleep(0)
@@ -58,8 +80,9 @@ def introduce(wanted: dict[str, Any]) -> dict[str, str]:
         return f"{loop.__module__}.{loop.__qualname__}"
 
     module = wanted["loop"].partition(":")[0].partition(".")[0]
-    with runner(wanted) as running:
-        loop = running.run(kind())
+    factory: Callable[[], asyncio.AbstractEventLoop] = resolve(wanted["loop"])
+    with asyncio.Runner(loop_factory=factory) as runner:
+        loop = runner.run(kind())
     try:
         version = importlib.metadata.version(module)
     except importlib.metadata.PackageNotFoundError:
@@ -68,7 +91,12 @@ def introduce(wanted: dict[str, Any]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Print what ``sys.argv[1]`` asks for."""
+    """Do what ``sys.argv[1]`` asks for."""
     wanted = json.loads(sys.argv[1])
-    do = introduce if wanted["run"] is None else measure
-    print(json.dumps(do(wanted)))
+    os.sched_setaffinity(0, wanted["cpus"])
+    if wanted["run"] is None:
+        print(json.dumps(introduce(wanted)))
+    elif "count" in wanted:
+        print(json.dumps(measure(wanted)))
+    else:
+        serve(wanted)

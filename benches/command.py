@@ -12,7 +12,7 @@ from benches import layouts, rounds, table
 from benches.contestants import CONTESTANTS, Contestant, parse
 from benches.layouts import Layout
 from benches.measure import FULL, QUICK
-from benches.workload import InProcess, Workload
+from benches.workload import Idle, InProcess, Startup, Workload
 from benches.workloads import WORKLOADS
 
 _ROUNDS = 5
@@ -60,8 +60,11 @@ def _is_wanted(workload: Workload, patterns: list[str]) -> bool:
 
 
 def _layouts(workload: Workload) -> tuple[Layout, ...]:
-    if isinstance(workload, InProcess) and not workload.threads:
-        return (layouts.alone(),)
+    match workload:
+        case InProcess(threads=False, server=()) | Startup():
+            return (layouts.alone(),)
+        case Idle():
+            return layouts.here()[:1]
     return layouts.here()
 
 

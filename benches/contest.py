@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from benches.contestants import Contestant
 from benches.layouts import Layout
-from benches.workload import Metric, Workload
+from benches.workload import Metric, Served, Workload
 
 
 class Row(NamedTuple):
@@ -40,6 +40,11 @@ class Cell:
         return statistics.median(self.samples) if self.samples and not self.reason else None
 
 
+def takes_part(contestant: Contestant, workload: Workload) -> bool:
+    """Whether a workload is for this contestant: loops do all, limits what needs no Python."""
+    return not contestant.server or (isinstance(workload, Served) and workload.limits)
+
+
 class Results:
     """All cells of a run, and where and how they were measured."""
 
@@ -59,6 +64,7 @@ class Results:
             (row, contestant.name): Cell(row, contestant)
             for row in self.rows
             for contestant in contestants
+            if takes_part(contestant, row.workload)
         }
         self.loops: dict[str, dict[str, str]] = {}
         """What each contestant said of itself, or the reason why it takes no part."""
@@ -69,11 +75,11 @@ class Results:
         return self.cells.get((row, contestant))
 
     def of(self, workload: Workload, layout: Layout, contestant: Contestant) -> list[Cell]:
-        """Return the cells that one measurement fills, one for each of its metrics."""
-        return [
-            self.cells[Row(workload, layout, metric), contestant.name]
-            for metric in workload.metrics
-        ]
+        """Return the cells that one measurement fills, one for each of its metrics, if any."""
+        cells = (
+            self.cell(Row(workload, layout, metric), contestant.name) for metric in workload.metrics
+        )
+        return [cell for cell in cells if cell is not None]
 
     def ratio(self, row: Row, contestant: str, baseline: str) -> float | None:
         """Return how many times as good as the baseline a contestant is, by medians.

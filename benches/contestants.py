@@ -7,16 +7,22 @@ from typing import NamedTuple
 
 
 class Contestant(NamedTuple):
-    """A loop: ``factory``, as ``module:function``, makes it in a process of ``interpreter``."""
+    """A loop: ``factory``, as ``module:function``, makes it in a process of ``interpreter``.
+
+    A limit is a program in Rust instead: ``server`` is its command line, and there is no factory.
+    """
 
     name: str
-    factory: str
+    factory: str = ""
     interpreter: str = sys.executable
+    server: tuple[str, ...] = ()
 
 
 STDLIB = Contestant("stdlib", "asyncio:SelectorEventLoop")
 UVLOOP = Contestant("uvloop", "uvloop:new_event_loop")
 RONDEL = Contestant("rondel", "rondel:new_event_loop")
+EPOLL = Contestant("epoll", server=("rondel-load", "serve-echo"))
+TOKIO = Contestant("tokio", server=("examples/tokio_echo",))
 
 CONTESTANTS = (
     STDLIB,
@@ -26,8 +32,10 @@ CONTESTANTS = (
     Contestant("zuvloop", "zuvloop:new_event_loop"),
     Contestant("rsloop", "rsloop:new_event_loop"),
     RONDEL,
+    EPOLL,
+    TOKIO,
 )
-"""Those that take part unless others are named."""
+"""Those that take part unless others are named; the last two are limits, no loops of Python's."""
 
 BASELINES = (STDLIB.name, UVLOOP.name)
 """Whom the others are compared with."""

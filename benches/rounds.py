@@ -14,6 +14,7 @@ from rondel.compare.progress import Progress
 from benches.contest import Results
 from benches.contestants import Contestant
 from benches.layouts import Layout
+from benches.materials import Materials
 from benches.measure import Effort, introduce, sample
 from benches.processes import Failed
 from benches.workload import Workload
@@ -32,7 +33,8 @@ def run(
     """
     begin = time.monotonic()
     results = Results(measurements, contestants)
-    with Progress((rounds * len(measurements) + 1) * len(contestants), stream) as progress:
+    steps = (rounds * len(measurements) + 1) * len(contestants)
+    with Materials() as materials, Progress(steps, stream) as progress:
         for contestant in contestants:
             progress.step("contestants", contestant.name)
             _introduce(contestant, results)
@@ -44,7 +46,7 @@ def run(
                 heading = f"round {number + 1} of {rounds}: {workload.title}, {layout.name}"
                 for contestant in turns:
                     progress.step(heading, contestant.name)
-                    _measure(workload, layout, contestant, effort, results)
+                    _measure(workload, layout, contestant, effort, materials, results)
     results.environment.update(_environment(rounds, time.monotonic() - begin))
     return results
 
@@ -64,13 +66,18 @@ def _introduce(contestant: Contestant, results: Results) -> None:
 
 
 def _measure(
-    workload: Workload, layout: Layout, contestant: Contestant, effort: Effort, results: Results
+    workload: Workload,
+    layout: Layout,
+    contestant: Contestant,
+    effort: Effort,
+    materials: Materials,
+    results: Results,
 ) -> None:
     cells = results.of(workload, layout, contestant)
-    if any(cell.reason for cell in cells):
+    if not cells or any(cell.reason for cell in cells):
         return
     try:
-        found = sample(workload, layout, contestant, effort)
+        found = sample(workload, layout, contestant, effort, materials)
     except Failed as failure:
         for cell in cells:
             cell.reason = str(failure)

@@ -5,9 +5,9 @@ Plain data, which both the benchmark and the processes it measures read.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Unit = Literal["s", "bytes", "/s"]
 """Seconds and bytes, of which less is better, or how many in a second, of which more is."""
@@ -24,6 +24,13 @@ class Metric(NamedTuple):
 TIME = Metric("time", "", "s")
 """Seconds for one operation."""
 
+MEMORY = Metric("memory", "", "bytes")
+
+RATE = Metric("rate", "", "/s")
+"""Replies in a second."""
+
+LATENCY = tuple(Metric(percentile, percentile, "s") for percentile in ("p50", "p99", "p99.9"))
+
 
 class Wrong(Exception):
     """The work was not done as it should be: such a measurement counts for nothing."""
@@ -35,12 +42,9 @@ def check(fulfilled: bool, complaint: str) -> None:
         raise Wrong(complaint)
 
 
-Body = Callable[..., Awaitable[float]]
-"""Does its work, ``count`` times, on the running loop; returns the seconds that it took.
-
-It checks what came out, and raises :exc:`Wrong` if that is not what asyncio gives. What one thread
-does without ever waiting is timed by the CPU's clock, so that nothing else on the machine counts.
-"""
+def name_of(function: Callable[..., Any]) -> str:
+    """Return the ``module:function`` by which another process finds a function."""
+    return f"{function.__module__}:{function.__qualname__}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,17 +57,65 @@ class Workload:
     name: str
     group: str
     title: str
-    metrics: tuple[Metric, ...] = (TIME,)
+    metrics: tuple[Metric, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class InProcess(Workload):
-    """Work inside one process: ``body(count, **arguments)``, timed by itself.
+    """Work inside one process: ``body(count, **arguments)`` returns what all of it took.
 
-    ``threads`` says that it uses two threads, which may share a core or not.
+    A body is a coroutine function, or, where it makes its own loops, a function that is given the
+    contestant's ``factory`` too. It checks what came out, and raises :exc:`Wrong` if that is not
+    what asyncio gives. What one thread does without ever waiting is timed by the CPU's clock, so
+    that nothing else on the machine counts.
     """
 
-    body: Body
+    body: Callable[..., Any]
     count: int
     arguments: Mapping[str, int] = field(default_factory=dict, hash=False)
+    metrics: tuple[Metric, ...] = (TIME,)
+
     threads: bool = False
+    """Whether it uses two threads, which may share a core or not."""
+
+    once: bool = False
+    """Whether a process can only be measured before it has done anything."""
+
+    server: tuple[str, ...] = ()
+    """The server that it talks to, as arguments of the load generator; the body gets ``port``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served(Workload):
+    """A server in Python on a contestant's loop, under load from a compiled client.
+
+    ``server(**arguments)`` returns the address; ``load`` are arguments of the load generator, which
+    checks every byte that comes back.
+    """
+
+    server: Callable[..., Any]
+    load: tuple[str, ...]
+    metrics: tuple[Metric, ...] = (RATE,)
+
+    needs: Literal["certificate", "path"] | None = None
+    """What the server is given: a file with its certificate, or where to make its socket."""
+
+    limits: bool = False
+    """Whether the bare servers in Rust take part, as what the kernel allows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idle(Workload):
+    """The memory of a server in Python, all of it, while so many connections do nothing."""
+
+    server: Callable[..., Any]
+    connections: int
+    metrics: tuple[Metric, ...] = (MEMORY,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Startup(Workload):
+    """The CPU time of a whole process that runs one coroutine which returns at once."""
+
+    processes: int
+    metrics: tuple[Metric, ...] = (TIME,)

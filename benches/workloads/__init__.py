@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from benches.workload import Workload
-from benches.workloads import callbacks, synchronisation, tasks, threads
+from benches.workloads import callbacks, cost, http, sockets, synchronisation, tasks, threads
 
 WORKLOADS: tuple[Workload, ...] = (
     *callbacks.WORKLOADS,
     *tasks.WORKLOADS,
     *synchronisation.WORKLOADS,
     *threads.WORKLOADS,
+    *sockets.WORKLOADS,
+    *http.WORKLOADS,
+    *cost.WORKLOADS,
 )

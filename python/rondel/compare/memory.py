@@ -16,9 +16,9 @@ class CannotMeasure(Exception):
     """The kernel does not say; ``str()`` is the reason."""
 
 
-def resident() -> int:
-    """Return the bytes of memory that this process has in use (RSS)."""
-    return _rollup("self", "Rss")
+def resident(process: int | None = None) -> int:
+    """Return the bytes of memory that a process has in use (RSS), by default this one."""
+    return _rollup("self" if process is None else str(process), "Rss")
 
 
 def proportional(processes: Iterable[int]) -> int:

@@ -30,7 +30,7 @@ def running(
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
-                env=_environment(),
+                env=environment(),
                 process_group=0,
             )
         yield process
@@ -78,7 +78,7 @@ def python(module: str, *arguments: str, interpreter: str = sys.executable) -> l
     return [interpreter, *flags, "-c", f"from {module} import main; main()", *arguments]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Return the environment without what would slow some contestants down more than others."""
     slow = ("PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONTRACEMALLOC", "PYTHONMALLOC")
     return {name: value for name, value in os.environ.items() if name not in slow}
