@@ -61,6 +61,8 @@ class Loop(DebugScheduling):
 
     # Signals
 
+    _ssock = None  # asyncio's other end of the pipe; ours is native
+
     def _make_self_pipe(self) -> None:
         # The engine has its own wake-up; only signals still come through a pipe.
         self._csock = SignalPipe(self._open_signal_pipe())

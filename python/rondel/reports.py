@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import errno
 import socket
-from asyncio import constants, events, trsock
-from asyncio.log import logger
+from asyncio import base_events, constants, events, selector_events, trsock
 from typing import TYPE_CHECKING, Any
 
 from rondel import cpython
 
 if TYPE_CHECKING:
     from rondel.loop import Loop
+
+# Each message goes by the logger of the module that has it in asyncio, where users replace it.
+_base_events: Any = base_events
+_selector_events: Any = selector_events
 
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -43,7 +46,7 @@ def callback_failed(
 def callback_was_slow(ran: Any, seconds: float) -> None:
     """Warn of a callback that kept the loop busy; debug mode only."""
     what = cpython.describe_handle(ran) if hasattr(ran, "_callback") else str(ran)
-    logger.warning("Executing %s took %.3f seconds", what, seconds)
+    _base_events.logger.warning("Executing %s took %.3f seconds", what, seconds)
 
 
 def stray_exception(self: Loop, error: BaseException) -> None:
@@ -65,7 +68,7 @@ def transport_failed(
             }
         )
     elif self.get_debug():
-        logger.debug("%r: %s", transport, message, exc_info=error)
+        _selector_events.logger.debug("%r: %s", transport, message, exc_info=error)
 
 
 def flow_control_failed(

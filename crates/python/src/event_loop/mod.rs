@@ -10,6 +10,7 @@ mod signals;
 mod watch;
 
 pub(crate) use schedule::ForeignTimer;
+pub(crate) use watch::descriptor;
 
 use std::collections::HashMap;
 use std::os::fd::RawFd;

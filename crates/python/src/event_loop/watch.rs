@@ -185,7 +185,7 @@ fn cancel(py: Python<'_>, waiter: Option<Notify<Callback>>) -> PyResult<bool> {
 ///
 /// # Errors
 /// `ValueError` as `selectors` raises it.
-fn descriptor(fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
+pub(crate) fn descriptor(fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     let py = fd.py();
     let invalid = |_| PyValueError::new_err(format!("Invalid file object: {}", display(fd)));
     let number: i64 = if fd.is_instance_of::<PyInt>() {

@@ -14,7 +14,7 @@ use rustix::net::SocketAddrAny;
 use super::stream::StreamTransport;
 use crate::callback::Callback;
 use crate::errors::{ends_the_run, errno_error};
-use crate::event_loop::LoopCore;
+use crate::event_loop::{LoopCore, descriptor};
 use crate::ffi::context;
 use crate::ffi::socket::HeldSocket;
 use crate::imported;
@@ -44,7 +44,7 @@ impl Acceptor {
         backlog: i64,
     ) -> PyResult<Py<Self>> {
         let py = event_loop.py();
-        let fd = sock.call_method0(intern!(py, "fileno"))?.extract()?;
+        let fd = descriptor(&sock.call_method0(intern!(py, "fileno"))?)?;
         let acceptor = Self {
             event_loop: event_loop.clone().unbind(),
             sock: sock.clone().unbind(),
