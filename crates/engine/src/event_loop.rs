@@ -150,6 +150,16 @@ impl<C: Clone> EventLoop<C> {
         self.stopping = true;
     }
 
+    /// Whether a stop was asked for and has not ended a run yet.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// Takes back what [`stop`](Self::stop) asked for.
+    pub fn do_not_stop(&mut self) {
+        self.stopping = false;
+    }
+
     /// Takes every entry, timer and waiter out, for the caller to drop where dropping is safe:
     /// dropping may run user code, which may come back here.
     pub fn take_all(&mut self) -> Remains<C> {
@@ -328,8 +338,11 @@ pub fn run<D: Door>(door: &D) -> Result<(), D::Break> {
     }
 }
 
-/// One turn: park, collect, run what is ready.
-fn turn<D: Door>(door: &D) -> Result<(), D::Break> {
+/// One turn: park, collect, run what is ready. A stop that was asked for is left to the caller.
+///
+/// # Errors
+/// As [`run`].
+pub fn turn<D: Door>(door: &D) -> Result<(), D::Break> {
     let mut parking = door.with(EventLoop::begin_park);
     let parked = door.park(&mut parking);
     let mut woken = door.with(|event_loop| event_loop.end_park(parking, &parked));

@@ -34,7 +34,7 @@ pub mod signal;
 mod sources;
 pub mod timers;
 
-pub use event_loop::{Door, EventLoop, Parking, Remains, run};
+pub use event_loop::{Door, EventLoop, Parking, Remains, run, turn};
 pub use notify::Notify;
 pub use ready::Ready;
 pub use sources::Direction;

@@ -21,19 +21,54 @@ impl LoopCore {
     /// Raises what a callback raises if it is `SystemExit` or `KeyboardInterrupt`, or what a
     /// signal handler raises. Nothing that was ready is lost: it runs with the next run.
     fn _run_turns(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let core = slf.get();
-        if core.running.swap(true, Ordering::Relaxed) {
-            return Err(PyRuntimeError::new_err("This event loop is already running"));
-        }
-        let ran = rondel_engine::run(&PythonDoor { core: slf });
-        core.running.store(false, Ordering::Relaxed);
-        ran
+        Self::run_by(slf, rondel_engine::run)
+    }
+
+    /// Runs one turn, for loops whose `run_forever` is somebody else's: CPython has the parts of
+    /// a run as methods, so that a subclass can run its loop from within another one.
+    ///
+    /// Raises as `_run_turns`.
+    fn _run_once(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().with_open(slf.py(), |_| ())?;
+        Self::run_by(slf, rondel_engine::turn)
+    }
+
+    /// Whether `stop()` was called; who runs single turns looks at it after each.
+    #[getter(_stopping)]
+    fn is_stopping(&self, py: Python<'_>) -> bool {
+        self.with_engine(py, |engine| engine.is_stopping()).unwrap_or(false)
+    }
+
+    #[setter(_stopping)]
+    fn set_stopping(&self, py: Python<'_>, stopping: bool) {
+        let _ = self.with_engine(py, |engine| {
+            if stopping {
+                engine.stop();
+            } else {
+                engine.do_not_stop();
+            }
+        });
     }
 
     /// Ends the run after the current turn, or after the first turn of the next run.
     fn stop(&self, py: Python<'_>) {
         // Stopping a closed loop does nothing, as in asyncio.
         let _ = self.with_engine(py, EventLoop::stop);
+    }
+}
+
+impl LoopCore {
+    fn run_by<'a, 'py>(
+        slf: &'a Bound<'py, Self>,
+        run: impl FnOnce(&PythonDoor<'a, 'py>) -> PyResult<()>,
+    ) -> PyResult<()> {
+        let core = slf.get();
+        if core.running.swap(true, Ordering::Relaxed) {
+            return Err(PyRuntimeError::new_err("This event loop is already running"));
+        }
+        let ran = run(&PythonDoor { core: slf });
+        core.running.store(false, Ordering::Relaxed);
+        ran
     }
 }
 
