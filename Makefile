@@ -67,7 +67,7 @@ test: ## Run all tests, on every Python found (or PY=3.13), and the lints
 	@rm -rf $(REPORTS)
 	@mkdir -p $(REPORTS)
 	@status=0; \
-	$(MAKE) --keep-going test-rust test-python lint 2>&1 | tee $(REPORTS)/all.txt || status=$$?; \
+	$(MAKE) --keep-going test-rust test-python conformance lint 2>&1 | tee $(REPORTS)/all.txt || status=$$?; \
 	sed -n 's/^make.*\*\*\* \[[^ ]* \(.*\)\] .*/FAILED: make \1/p' $(REPORTS)/all.txt; \
 	$(PYTHON) scripts/closing_lines.py $(REPORTS) || status=$$?; \
 	exit $$status
@@ -87,15 +87,26 @@ test-python: $(addprefix test-,$(tested)) ## Run the Python tests on every Pytho
 
 # What the tests run on is as fast as a release and checks itself: debug assertions, arithmetic overflow. One target
 # folder a Python, since PyO3 is compiled anew whenever the Python changes.
-test-cp3%: wheel_env = CARGO_TARGET_DIR=target/cp3$* \
+wheel-cp3%: wheel_env = CARGO_TARGET_DIR=target/cp3$* \
 	CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true \
 	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
-test-cp3%: venv = .venvs/cp3$*
-test-cp3%: .venvs/cp3%/.test .venv/.build
-	@mkdir -p $(REPORTS) && rm -rf target/cp3$*/wheels
+wheel-cp3%: venv = .venvs/cp3$*
+wheel-cp3%: .venvs/cp3%/.test .venv/.build
+	@rm -rf target/cp3$*/wheels
 	@$(wheel_env) maturin build --release --locked --interpreter $(venv)/bin/python --out target/cp3$*/wheels
 	@$(venv)/bin/python $(pip_install) --force-reinstall --no-deps target/cp3$*/wheels/*.whl
-	@$(venv)/bin/python -X dev -W error -m pytest $(PYTEST) 2>&1 | tee $(REPORTS)/cp3$*.log
+
+test-cp3%: wheel-cp3%
+	@mkdir -p $(REPORTS)
+	@.venvs/cp3$*/bin/python -X dev -W error -m pytest $(PYTEST) 2>&1 | tee $(REPORTS)/cp3$*.log
+
+.PHONY: conformance
+conformance: $(addprefix conformance-,$(tested)) ## Run CPython's own asyncio tests on Rondel (all Pythons, or PY=3.13)
+
+# Options of the judge, as `make conformance PY=3.13 JUDGE="test_events -k '*sendfile*'"`.
+conformance-cp3%: wheel-cp3%
+	@mkdir -p $(REPORTS)
+	@cd tests && ../.venvs/cp3$*/bin/python -m conformance $(JUDGE) 2>&1 | tee ../$(REPORTS)/conformance-cp3$*.log
 
 .venvs/cp3%/.test: requirements/test.txt requirements/examples.txt
 	@python=$$(scripts/pythons cp3$*) && echo "Setting up .venvs/cp3$* on $$python" && "$$python" -m venv --clear $(@D)

@@ -1,8 +1,8 @@
 """Print the closing line of each test run in a folder of logs, and the sum of all.
 
-Usage: closing_lines.py FOLDER, with one ``NAME.log`` a run, written by pytest, cargo nextest or
-cargo test. The exit code is 1 when a run failed a test or never got to its closing line, or when
-there was none.
+Usage: closing_lines.py FOLDER, with one ``NAME.log`` a run, written by pytest, cargo nextest,
+cargo test or the judge of conformance. The exit code is 1 when a run failed a test or never got to
+its closing line, or when there was none.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-# pytest's, cargo nextest's, and cargo test's (one for each binary).
+# pytest's, cargo nextest's, cargo test's (one for each binary), and the judge's.
 CLOSING = re.compile(
     r"^=+ .*\b(?:passed|failed|errors?|skipped|deselected|no tests ran)\b.* in [\d.]+s.* =+$"
     r"|^\s*Summary \[.*\btests? run: .*$"
-    r"|^test result: .*$",
+    r"|^test result: .*$"
+    r"|^conformance, Python .*$",
     re.MULTILINE,
 )
 COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|timed out|ignored)\b")
@@ -50,7 +51,7 @@ def main(folder: Path) -> int:
         lines = closing_lines(path.read_text(errors="replace"))
         unfinished += not lines
         for line in lines or ["did not finish"]:
-            print(f"  {path.stem:10}{line}")
+            print(f"  {path.stem:18}{line}")
             total += counts(line)
     print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
     return 1 if total["failed"] or unfinished or not total["passed"] else 0

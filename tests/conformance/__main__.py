@@ -1,0 +1,53 @@
+"""The judge's command line: ``python -m conformance``, with the folder `tests` on the path."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from fnmatch import fnmatchcase
+
+from conformance import exclusions, report, suites
+from conformance.judge import judge
+
+
+def main() -> int:
+    """Judge, print, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="conformance", description=__doc__)
+    parser.add_argument("modules", nargs="*", help="modules, as test_events; all if none is named")
+    parser.add_argument("-k", metavar="PATTERN", help="only tests whose name is like *PATTERN*")
+    parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), metavar="N")
+    parser.add_argument("--time-limit", type=float, default=60, metavar="SECONDS", help="of a test")
+    chosen = parser.parse_args()
+
+    started = time.monotonic()
+    modules = [
+        module
+        for module in suites.modules()
+        if not chosen.modules or module.rpartition(".")[2] in chosen.modules
+    ]
+    pattern = f"*{chosen.k or ''}*"
+    print(report.HEAD, flush=True)
+    judgement = judge(
+        modules,
+        exclusions.read(),
+        limit=chosen.time_limit,
+        jobs=chosen.jobs,
+        wanted=lambda test: fnmatchcase(test, pattern),
+        complete=not chosen.modules and chosen.k is None,
+        done=lambda verdict: print(report.row(verdict), flush=True),
+    )
+    summed = report.total(judgement.modules)
+    print(report.row(summed))
+    if summed.notes:
+        print("\nNot passed by asyncio itself, here and now")
+        print("\n".join(f"  {note}" for note in summed.notes))
+    found = judgement.differences
+    print(f"\n{len(found)} differences" + report.differences(found) if found else "\nno difference")
+    print("\n" + report.closing_line(summed, found, time.monotonic() - started))
+    return 1 if found or not summed.rondel["passed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

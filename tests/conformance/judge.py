@@ -1,0 +1,96 @@
+"""Runs tests on both kinds of loop, in several processes at once, and judges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance import verdict
+from conformance.exclusions import Exclusion
+from conformance.supervisor import Outcome, Supervisor
+from conformance.verdict import Difference, ModuleVerdict
+
+PATIENCE = 5.0
+"""Seconds that an excluded test may take: many only show that they hang."""
+PORTION = 60
+"""Tests of one module beyond which the next class goes into another process."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the judge has found."""
+
+    modules: list[ModuleVerdict]
+    differences: list[Difference]
+    """All that must not be; exclusions that are not needed among it."""
+
+
+def judge(
+    modules: list[str],
+    exclusions: list[Exclusion],
+    *,
+    limit: float,
+    jobs: int,
+    path: tuple[Path, ...] = (),
+    wanted: Callable[[str], bool] | None = None,
+    complete: bool = True,
+    done: Callable[[ModuleVerdict], None] = lambda verdict: None,
+) -> Judgement:
+    """Run the tests of these modules, or those ``wanted``; hand each verdict to ``done``, in order.
+
+    An exclusion without a test is an error only if these modules are all there are: ``complete``.
+    Raises RuntimeError if the tests cannot even be listed.
+    """
+    exclusions = [exclusion for exclusion in exclusions if exclusion.applies()]
+    supervisors = {
+        "stdlib": Supervisor("stdlib", path),
+        "rondel": Supervisor("rondel", path),
+    }
+
+    def excluded(test: str) -> bool:
+        return any(exclusion.matches(test) for exclusion in exclusions)
+
+    tests, instead = supervisors["stdlib"].find(modules)
+    all_outcomes: dict[str, dict[str, Outcome]] = {kind: {} for kind in supervisors}
+    verdicts = []
+    with ThreadPoolExecutor(jobs) as pool:
+        pending: dict[tuple[str, str], list[Future[dict[str, Outcome]]]] = {
+            (module, kind): [
+                pool.submit(supervisor.run, module, portion, min(limit, patience))
+                for apart, patience in ((False, limit), (True, PATIENCE))
+                for portion in portions(
+                    [test for test in filter(wanted, tests[module]) if excluded(test) is apart]
+                )
+            ]
+            for module in modules
+            for kind, supervisor in supervisors.items()
+        }
+        for module in modules:
+            outcomes: dict[str, dict[str, Outcome]] = {}
+            for kind in supervisors:
+                outcomes[kind] = {module: instead[module]} if module in instead else {}
+                for future in pending[module, kind]:
+                    outcomes[kind] |= future.result()
+                all_outcomes[kind] |= outcomes[kind]
+            verdicts.append(
+                verdict.compare(module, outcomes["stdlib"], outcomes["rondel"], exclusions)
+            )
+            done(verdicts[-1])
+    found = [difference for each in verdicts for difference in each.differences]
+    found += verdict.stale(exclusions, *all_outcomes.values(), complete=complete)
+    return Judgement(verdicts, found)
+
+
+def portions(tests: list[str]) -> list[list[str]]:
+    """Divide a module's tests into what one process runs; a class stays whole."""
+    classes: dict[str, list[str]] = {}
+    for test in tests:
+        classes.setdefault(test.rpartition(".")[0], []).append(test)
+    divided: list[list[str]] = []
+    for members in classes.values():
+        if not divided or len(divided[-1]) + len(members) > PORTION:
+            divided.append([])
+        divided[-1] += members
+    return divided

@@ -1,0 +1,28 @@
+"""What is run: the test modules of the standard library that run on an event loop."""
+
+from __future__ import annotations
+
+import pkgutil
+import sys
+
+ASYNCIO = "test.test_asyncio"
+
+BESIDES = (
+    "test.test_asyncgen",
+    "test.test_contextlib_async",
+    "test.test_coroutines",
+    "test.test_unittest.test_async_case"
+    if sys.version_info >= (3, 12)
+    else "unittest.test.test_async_case",
+)
+"""Modules outside asyncio's own suite whose tests run coroutines through asyncio's front door."""
+
+
+def modules() -> list[str]:
+    """Return the names of all modules with tests.
+
+    Raises ModuleNotFoundError if the interpreter comes without its tests.
+    """
+    suite = __import__(ASYNCIO, fromlist=["__path__"])
+    names = sorted(module.name for module in pkgutil.iter_modules(suite.__path__))
+    return [f"{ASYNCIO}.{name}" for name in names if name.startswith("test_")] + list(BESIDES)
