@@ -11,11 +11,13 @@ task or loop is left over. A test that provokes such an error takes it from ``st
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import gc
 import inspect
 import logging
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +40,7 @@ GUARD = 30.0
 LAST_RESORT = 200.0
 """Seconds after which a test that nothing else could end ends the whole run."""
 
-LONGEST = ("test_scale.py", "test_uvicorn.py", "test_aiohttp.py")
+LONGEST = ("test_scale.py", "test_scale_tls.py", "test_uvicorn.py", "test_aiohttp.py")
 """Files whose tests take seconds each; they run last."""
 STDERR = pytest.StashKey[int]()
 
@@ -139,6 +141,20 @@ def nothing_left_behind() -> Iterator[Ledger]:
     yield ledger
     left = ledger.close()
     assert not left, "\n".join(left)
+
+
+@pytest.fixture
+def no_child_left() -> Iterator[None]:
+    """Every child is reaped when its test is over."""
+    yield
+    gc.collect()
+    subprocess._cleanup()  # type: ignore[attr-defined]
+    left = []
+    with contextlib.suppress(ChildProcessError):
+        left.append(os.waitpid(-1, os.WNOHANG))
+        while left[-1] != (0, 0):  # which stands for those that still run
+            left.append(os.waitpid(-1, os.WNOHANG))
+    assert not left
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """Many of everything: connections, callbacks, timers, tasks; and nothing is left afterwards.
 
-Each program runs in a child process, does its work three times, and compares what the process
-holds after the last time with what it held before: a leak shows, caches do not. The memory in
-use is counted, not the resident memory, in which holes come and go. The standard loop does a tenth
+Each program runs in a child process and does its work three times. The standard loop does a tenth
 of the work, enough to prove the test.
 """
 
@@ -14,69 +12,11 @@ import subprocess
 import sys
 
 import pytest
-from support.child import environment, run_child, start_child
+from support.child import environment, start_child
+from support.growth import MEASURE, QUICK, assert_nothing_grew, run_thrice
 from support.loops import STDLIB
 
-MIB = 1024 * 1024
 CONNECTIONS = 10_000
-QUICK = ("-W", "error")
-"""Interpreter options: development mode would make the programs several times slower."""
-
-MEASURE = """
-    import ctypes, gc, json
-
-    PART = int(sys.argv[1])
-
-    class Mallinfo(ctypes.Structure):
-        "What glibc says of its heap; bytes, or numbers of blocks."
-        _fields_ = [(name, ctypes.c_size_t) for name in (
-            "arena", "ordblks", "smblks", "hblks", "hblkhd",
-            "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
-        )]
-
-    mallinfo = ctypes.CDLL(None).mallinfo2
-    mallinfo.restype = Mallinfo
-
-    def held():
-        "What this process holds: descriptors, Python's memory blocks, bytes of the native heap."
-        gc.collect()
-        heap = mallinfo()
-        return {
-            "descriptors": len(os.listdir("/proc/self/fd")),
-            "blocks": sys.getallocatedblocks(),
-            "native": heap.uordblks + heap.hblkhd,
-        }
-"""
-
-
-def assert_nothing_grew(reports: list[str]) -> None:
-    """Fail when the last time left more behind than those before."""
-    *before, last = (json.loads(report) for report in reports)
-    assert last["descriptors"] == before[0]["descriptors"]
-    assert last["blocks"] - max(report["blocks"] for report in before) < 500
-    assert last["native"] - max(report["native"] for report in before) < MIB
-
-
-def run_thrice(loop_kind: str, work: str) -> None:
-    """Run ``async def work(loop)`` in a child and compare what it left behind each time.
-
-    The program finds in ``PART`` by how much to divide its numbers.
-    """
-    program = (
-        MEASURE
-        + work
-        + """
-    loop = make_loop()
-    for _ in range(3):
-        loop.run_until_complete(work(loop))
-        print(json.dumps(held()))
-    loop.close()
-    """
-    )
-    part = "10" if loop_kind == STDLIB else "1"
-    done = run_child(loop_kind, program, part, options=QUICK, timeout=110)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert_nothing_grew(done.stdout.splitlines())
 
 
 def test_a_million_callbacks_run_in_order(loop_kind: str) -> None:

@@ -1,4 +1,4 @@
-"""TLS: servers, connections, ``start_tls``, ends and failures."""
+"""TLS: servers, connections, payloads, flow control, and handshakes that fail."""
 
 from __future__ import annotations
 
@@ -294,88 +294,6 @@ async def test_cancelling_the_handshake_in_any_turn_leaks_nothing(
                 continue
             await closed(transport, protocol)
         await turns(50)
-
-
-async def test_start_tls_upgrades_a_connection(loop: Loop, certificates: Certificates) -> None:
-    """Both sides speak plain text first and agree to go on in TLS."""
-    server_done = loop.create_future()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert await reader.readline() == b"STARTTLS\n"
-        writer.write(b"OK\n")
-        await writer.drain()
-        await writer.start_tls(certificates.server_context())
-        assert await reader.readline() == b"secret\n"
-        writer.write(b"whispered\n")
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-        server_done.set_result(None)
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    writer.write(b"STARTTLS\n")
-    assert await reader.readline() == b"OK\n"
-    await writer.start_tls(certificates.client_context(), server_hostname="localhost")
-    assert writer.get_extra_info("ssl_object") is not None
-    writer.write(b"secret\n")
-    assert await reader.readline() == b"whispered\n"
-    writer.close()
-    await writer.wait_closed()
-    await server_done
-    server.close()
-    await server.wait_closed()
-    await turns(5)
-
-
-async def test_start_tls_gives_a_new_transport_for_the_same_protocol(
-    loop: Loop, certificates: Certificates
-) -> None:
-    received = loop.create_future()
-
-    class Upgrades(Recorder):
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if data == b"upgrade":
-                upgrading.append(loop.create_task(self.upgrade()))
-            else:
-                received.set_result(data)
-
-        async def upgrade(self) -> None:
-            self.transport.write(b"ok")
-            self.transport = await loop.start_tls(
-                self.transport, self, certificates.server_context(), server_side=True
-            )
-
-    upgrading: list[asyncio.Task[None]] = []
-    server = await loop.create_server(Upgrades, "127.0.0.1", 0)
-    transport, protocol = await loop.create_connection(Recorder, *server.sockets[0].getsockname())
-    transport.write(b"upgrade")
-    await protocol.got(2)
-    upgraded = await loop.start_tls(
-        transport, protocol, certificates.client_context(), server_hostname="localhost"
-    )
-    assert upgraded is not None
-    assert upgraded is not transport
-    assert upgraded.get_protocol() is protocol
-    upgraded.write(b"secret")
-    assert await received == b"secret"
-    await asyncio.gather(*upgrading)
-    upgraded.close()
-    await protocol.lost()
-    server.close()
-    await server.wait_closed()
-    await turns(10)
-
-
-async def test_start_tls_checks_its_arguments(loop: Loop, certificates: Certificates) -> None:
-    with listening() as server:
-        transport, protocol = await loop.create_connection(Recorder, *server.getsockname())
-    with pytest.raises(TypeError, match="sslcontext is expected to be an instance of ssl"):
-        await loop.start_tls(transport, protocol, None)  # type: ignore[arg-type]
-    transport.abort()
-    await protocol.lost()
-    await turns(3)
 
 
 async def test_fifty_clients_at_once(loop: Loop, certificates: Certificates) -> None:
