@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.datagrams import HERE, address, endpoint
 from support.leaks import Strays
 from support.loops import Loop
 from support.net import free_port, turns
 from support.protocols import DatagramRecorder
-
-Endpoint = tuple[asyncio.DatagramTransport, Any]
-HERE = ("127.0.0.1", 0)
-
-
-@asynccontextmanager
-async def endpoint(
-    loop: Loop, factory: Any = DatagramRecorder, **options: Any
-) -> AsyncIterator[Endpoint]:
-    """A datagram endpoint that is closed at the end."""
-    transport, protocol = await loop.create_datagram_endpoint(factory, **options)
-    try:
-        yield transport, protocol
-    finally:
-        if not protocol.count("lost"):
-            transport.close()
-        await protocol.lost()
-        await turns(2)
-
-
-def address(transport: asyncio.BaseTransport) -> tuple[str, int]:
-    bound: tuple[str, int] = transport.get_extra_info("sockname")
-    return bound
 
 
 async def test_datagrams_arrive_with_their_sender(loop: Loop) -> None:

@@ -10,11 +10,20 @@ import inspect
 import sys
 import threading
 import warnings
-from asyncio import base_events, events, format_helpers, futures, sslproto, unix_events
+from asyncio import (
+    base_events,
+    events,
+    format_helpers,
+    futures,
+    selector_events,
+    sslproto,
+    unix_events,
+)
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "REAPED_ELSEWHERE_MESSAGE",
+    "DatagramTransportClass",
     "SSLProtocol",
     "SelectorLoop",
     "UnixSubprocessTransport",
@@ -31,9 +40,19 @@ __all__ = [
 _base_events: Any = base_events
 _format_helpers: Any = format_helpers
 _futures: Any = futures
+_selector_events: Any = selector_events
 
 # typeshed's types for it are narrower than what it takes.
 SSLProtocol: Any = sslproto.SSLProtocol
+
+DatagramTransportClass: type = _selector_events._SelectorDatagramTransport
+if not issubclass(DatagramTransportClass, asyncio.DatagramTransport):
+    # What it became in 3.12.
+    DatagramTransportClass = type(
+        DatagramTransportClass.__name__,
+        (DatagramTransportClass, asyncio.DatagramTransport),
+        {"__slots__": ()},
+    )
 
 if TYPE_CHECKING:
 
@@ -55,6 +74,7 @@ if TYPE_CHECKING:
         def _check_running(self) -> None: ...
         def _check_thread(self) -> None: ...
         def _ensure_fd_no_transport(self, fd: Any) -> None: ...
+        def _make_datagram_transport(self, *args: Any) -> Any: ...
         def _make_subprocess_transport(self, *args: Any, **options: Any) -> Any: ...
         def _run_forever_cleanup(self) -> None: ...
         def _run_forever_setup(self) -> None: ...

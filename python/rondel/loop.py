@@ -18,7 +18,7 @@ from typing import Any
 from rondel import children, cpython, reports
 from rondel._rondel import Acceptor
 from rondel.debug import DebugScheduling
-from rondel.transport import StreamTransport
+from rondel.transport import DatagramTransport, StreamTransport
 from rondel.wakeup import SignalPipe
 from rondel.watched import WatchedDescriptors
 
@@ -95,6 +95,23 @@ class Loop(DebugScheduling):
     ) -> StreamTransport:
         self._ensure_fd_no_transport(sock)
         return StreamTransport(self, sock, protocol, waiter, extra, server)
+
+    def _make_datagram_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> asyncio.DatagramTransport:
+        # A socket of another class may send and receive in its own way.
+        if type(sock) is not socket.socket or not DatagramTransport._supports(sock.family):
+            made = super()._make_datagram_transport(sock, protocol, address, waiter, extra)
+        else:
+            self._ensure_fd_no_transport(sock)
+            made = DatagramTransport(self, sock, protocol, address, waiter, extra)
+        transport: asyncio.DatagramTransport = made
+        return transport
 
     def _make_ssl_transport(
         self,

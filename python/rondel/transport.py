@@ -1,4 +1,4 @@
-"""`StreamTransport`: the native stream transport, and what becomes of one that is forgotten."""
+"""The native transports, and what becomes of one that is forgotten."""
 
 from __future__ import annotations
 
@@ -17,6 +17,19 @@ class StreamTransport(_rondel.StreamTransport):
     """
 
     def __del__(self, _warn: Callable[..., Any] = warnings.warn) -> None:
-        if self._sock is not None:
-            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
-            self._abandon()
+        _close_forgotten(self, _warn)
+
+
+class DatagramTransport(_rondel.DatagramTransport):
+    """A datagram socket and its protocol; see asyncio's "Transports and Protocols"."""
+
+    def __del__(self, _warn: Callable[..., Any] = warnings.warn) -> None:
+        _close_forgotten(self, _warn)
+
+
+def _close_forgotten(
+    transport: StreamTransport | DatagramTransport, warn: Callable[..., Any]
+) -> None:
+    if transport._sock is not None:
+        warn(f"unclosed transport {transport!r}", ResourceWarning, source=transport)
+        transport._abandon()

@@ -9,6 +9,7 @@ use crate::event_loop::LoopCore;
 use crate::handle::Handle;
 use crate::transport::accept::Acceptor;
 use crate::transport::base::Step;
+use crate::transport::datagram::DatagramTransport;
 use crate::transport::stream::StreamTransport;
 
 /// One entry of the ready queue, one timer or one descriptor's waiter: two words, no box.
@@ -20,6 +21,8 @@ pub(crate) enum Callback {
     Foreign(Py<PyAny>),
     /// A step in the life of a stream transport.
     Stream(Step, Py<StreamTransport>),
+    /// A step in the life of a datagram transport.
+    Datagram(Step, Py<DatagramTransport>),
     /// Connections wait to be accepted.
     Accept(Py<Acceptor>),
     /// Signal numbers wait in the loop's signal pipe.
@@ -43,6 +46,7 @@ impl Callback {
                 handle.call_method0(intern!(py, "_run")).map(drop)
             }
             Self::Stream(step, transport) => step.run(transport.bind(py)),
+            Self::Datagram(step, transport) => step.run(transport.bind(py)),
             Self::Accept(acceptor) => Acceptor::accept_ready(acceptor.bind(py)),
             Self::Signals(core) => LoopCore::signals_arrived(core.bind(py)),
         }
@@ -62,6 +66,7 @@ impl Callback {
             Self::Handle(object) => object.as_any(),
             Self::Foreign(object) => object,
             Self::Stream(_, object) => object.as_any(),
+            Self::Datagram(_, object) => object.as_any(),
             Self::Accept(object) => object.as_any(),
             Self::Signals(object) => object.as_any(),
         }

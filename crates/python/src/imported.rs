@@ -29,6 +29,10 @@ imported! {
     transport_class, PyType, "asyncio.selector_events", "_SelectorSocketTransport"
 }
 imported! {
+    /// The class of asyncio's own datagram transports, which is a `DatagramTransport`.
+    datagram_transport_class, PyType, "rondel.cpython", "DatagramTransportClass"
+}
+imported! {
     /// `asyncio.BufferedProtocol`.
     buffered_protocol_class, PyType, "asyncio.protocols", "BufferedProtocol"
 }

@@ -36,6 +36,8 @@ mod _rondel {
     #[pymodule_export]
     use crate::transport::base::BaseTransport;
     #[pymodule_export]
+    use crate::transport::datagram::DatagramTransport;
+    #[pymodule_export]
     use crate::transport::stream::StreamTransport;
 
     #[pymodule_export]

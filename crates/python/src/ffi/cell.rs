@@ -70,6 +70,12 @@ impl<T> AttachedCell<T> {
     }
 }
 
+impl<T: Default> Default for AttachedCell<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
 /// Clears the flag also when the borrower panics.
 struct Reset<'a>(&'a Cell<bool>);
 

@@ -6,7 +6,8 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny, SocketFlags,
+    RawAddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny,
+    SocketFlags,
 };
 
 /// A descriptor whose owner, a Python socket object, is kept open by whoever holds this.
@@ -51,6 +52,21 @@ impl HeldSocket {
         rustix::net::sendmsg(self.fd(), pieces, &mut SendAncillaryBuffer::default(), flags)
     }
 
+    /// `recvfrom(2)`: the part of `buffer` that it filled, and who sent it if the kernel says.
+    pub(crate) fn recv_from(
+        self,
+        buffer: &mut [MaybeUninit<u8>],
+    ) -> Result<(&mut [u8], Option<SocketAddrAny>), Errno> {
+        let ((received, _), _, from) =
+            rustix::net::recvfrom(self.fd(), buffer, RecvFlags::empty())?;
+        Ok((received, from))
+    }
+
+    /// `sendto(2)`, without SIGPIPE.
+    pub(crate) fn send_to(self, bytes: &[u8], to: &SocketAddrAny) -> Result<usize, Errno> {
+        rustix::net::sendto(self.fd(), bytes, SendFlags::NOSIGNAL, to)
+    }
+
     /// Ends the sending half.
     pub(crate) fn shutdown_write(self) -> Result<(), Errno> {
         rustix::net::shutdown(self.fd(), Shutdown::Write)
@@ -67,4 +83,14 @@ impl HeldSocket {
     pub(crate) fn set_nodelay(self) {
         let _ = rustix::net::sockopt::set_tcp_nodelay(self.fd(), true);
     }
+}
+
+/// The name in a unix socket's address (`sun_path`), as long as the kernel said it is: empty, or a
+/// path and perhaps its NUL, or NUL and an abstract name.
+pub(crate) fn unix_name(address: &SocketAddrAny) -> &[u8] {
+    let len = usize::try_from(address.addr_len()).unwrap_or(0);
+    // SAFETY: a SocketAddrAny holds `addr_len` initialised bytes at `as_ptr`, and lends them out
+    // for as long as it is borrowed itself.
+    let bytes = unsafe { std::slice::from_raw_parts(address.as_ptr().cast::<u8>(), len) };
+    bytes.get(size_of::<RawAddressFamily>()..).unwrap_or_default()
 }

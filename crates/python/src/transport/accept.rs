@@ -11,6 +11,7 @@ use rondel_engine::{Direction, Notify};
 use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 
+use super::address;
 use super::stream::StreamTransport;
 use crate::callback::Callback;
 use crate::errors::{ends_the_run, errno_error};
@@ -89,7 +90,7 @@ impl Acceptor {
                 Ok((connection, address)) => {
                     // What one connection's protocol factory sets the next must not see.
                     let context = context::copy_current(py)?;
-                    context::run_in(&context, || this.connect(py, connection, address))?;
+                    context::run_in(&context, || this.connect(py, connection, address.as_ref()))?;
                 }
                 Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => return Ok(()),
                 Err(errno) => {
@@ -121,7 +122,7 @@ impl Acceptor {
         &self,
         py: Python<'_>,
         connection: OwnedFd,
-        address: Option<SocketAddrAny>,
+        address: Option<&SocketAddrAny>,
     ) -> PyResult<()> {
         let event_loop = self.event_loop.bind(py);
         let sock = self.socket_object(py, connection)?;
@@ -168,15 +169,11 @@ impl Acceptor {
 /// The peer's address as Python's `socket.accept()` gives it.
 fn peer_name<'py>(
     sock: &Bound<'py, PyAny>,
-    address: Option<SocketAddrAny>,
+    address: Option<&SocketAddrAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = sock.py();
-    let address = address.and_then(|address| std::net::SocketAddr::try_from(address).ok());
-    match address {
-        Some(std::net::SocketAddr::V4(v4)) => {
-            Ok((v4.ip().to_string(), v4.port()).into_pyobject(py)?.into_any())
-        }
-        // Scoped addresses have a text form of their own, and unix sockets have paths.
-        _ => sock.call_method0(intern!(py, "getpeername")),
+    match address.map(|address| address::to_python(py, address)).transpose()?.flatten() {
+        Some(name) => Ok(name),
+        None => sock.call_method0(intern!(py, "getpeername")),
     }
 }

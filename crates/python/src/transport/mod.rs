@@ -1,7 +1,9 @@
 //! Native transports: what runs per packet.
 
 pub(crate) mod accept;
+mod address;
 pub(crate) mod base;
+pub(crate) mod datagram;
 mod flow_control;
 mod lifetime;
 mod outgoing;
