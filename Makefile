@@ -46,17 +46,25 @@ build: .venv/.build ## Build for release; .venv/bin/python can import it
 demo: build ## Run every example on Rondel, then compare asyncio, threads and processes
 	@$(PYTHON) scripts/demo.py
 
-.PHONY: bench
-bench: build .venv/.bench ## Measure event loops side by side; QUICK=1 takes minutes, BENCH="--help" has the options
-	@cargo build --quiet --locked --release --package rondel-load --bins --examples
-	@$(PYTHON) -m benches $(if $(QUICK),--quick) $(BENCH)
+# What is measured is the release build, beside the other contestants, on the Python of .venv or on PY=3.14.
+measured = cp$(subst .,,$(or $(PY),$(shell "$$(scripts/pythons newest)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')))
 
-# A contestant that has no wheel for this Python is missing in the results, which say so.
-.venv/.bench: .venv/.build requirements/bench.txt requirements/contestants.txt
-	@echo "Installing the contestants into .venv"
-	@$(PYTHON) $(pip_install) -r requirements/bench.txt
+.PHONY: bench
+bench: bench-$(measured) ## Measure event loops side by side; QUICK=1 takes minutes, BENCH="--help" has the options
+
+bench-cp3%: .venvs/bench-cp3%/.bench .venv/.build
+	@rm -rf target/bench-cp3$*
+	@maturin build --quiet --release --locked --interpreter $(<D)/bin/python --out target/bench-cp3$*
+	@$(<D)/bin/python $(pip_install) --force-reinstall --no-deps target/bench-cp3$*/*.whl
+	@cargo build --quiet --locked --release --package rondel-load --bins --examples
+	@$(<D)/bin/python -m benches $(if $(QUICK),--quick) $(BENCH)
+
+# A contestant that has no wheel for this Python is missing from the results, which say so.
+.venvs/bench-cp3%/.bench: requirements/bench.txt requirements/contestants.txt requirements/examples.txt
+	@python=$$(scripts/pythons cp3$*) && echo "Setting up $(@D) on $$python" && "$$python" -m venv --clear $(@D)
+	@$(@D)/bin/python $(pip_install) -r requirements/bench.txt
 	@while read -r contestant; do \
-		$(PYTHON) $(pip_install) --only-binary :all: "$$contestant" 2>/dev/null || echo "no wheel of $$contestant"; \
+		$(@D)/bin/python $(pip_install) --only-binary :all: "$$contestant" 2>/dev/null || echo "no wheel of $$contestant"; \
 	done < requirements/contestants.txt
 	@touch $@
 
@@ -98,6 +106,7 @@ wheel-cp3%: .venvs/cp3%/.test .venv/.build
 
 test-cp3%: wheel-cp3%
 	@mkdir -p $(REPORTS)
+	@cargo build --quiet --locked --package rondel-load
 	@.venvs/cp3$*/bin/python -X dev -W error -m pytest $(PYTEST) 2>&1 | tee $(REPORTS)/cp3$*.log
 
 .PHONY: conformance

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from benches.contestants import Contestant
 from benches.layouts import Layout
-from benches.workload import Metric, Served, Workload
+from benches.workload import Metric, Workload
 
 
 class Row(NamedTuple):
@@ -40,9 +40,9 @@ class Cell:
         return statistics.median(self.samples) if self.samples and not self.reason else None
 
 
-def takes_part(contestant: Contestant, workload: Workload) -> bool:
-    """Whether a workload is for this contestant: loops do all, limits what needs no Python."""
-    return not contestant.server or (isinstance(workload, Served) and workload.limits)
+def times(ratio: float) -> str:
+    """Return a ratio as "0.98" or "12.3"."""
+    return f"{ratio:.2f}" if ratio < 9.995 else f"{ratio:.1f}"
 
 
 class Results:
@@ -64,7 +64,7 @@ class Results:
             (row, contestant.name): Cell(row, contestant)
             for row in self.rows
             for contestant in contestants
-            if takes_part(contestant, row.workload)
+            if contestant.does(row.workload.name)
         }
         self.loops: dict[str, dict[str, str]] = {}
         """What each contestant said of itself, or the reason why it takes no part."""
@@ -73,6 +73,20 @@ class Results:
     def cell(self, row: Row, contestant: str) -> Cell | None:
         """Return the cell of that row and column, None if that contestant was not asked."""
         return self.cells.get((row, contestant))
+
+    def of_row(self, row: Row) -> list[Cell]:
+        """Return the cells of one row, in the order of the contestants."""
+        cells = (self.cell(row, contestant.name) for contestant in self.contestants)
+        return [cell for cell in cells if cell is not None]
+
+    @property
+    def present(self) -> list[Contestant]:
+        """Those who took part."""
+        return [
+            contestant
+            for contestant in self.contestants
+            if "reason" not in self.loops.get(contestant.name, {})
+        ]
 
     def of(self, workload: Workload, layout: Layout, contestant: Contestant) -> list[Cell]:
         """Return the cells that one measurement fills, one for each of its metrics, if any."""

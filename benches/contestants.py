@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 
@@ -10,19 +11,27 @@ class Contestant(NamedTuple):
     """A loop: ``factory``, as ``module:function``, makes it in a process of ``interpreter``.
 
     A limit is a program in Rust instead: ``server`` is its command line, and there is no factory.
+    Where ``only`` is not empty, workloads whose names match none of it are for others.
     """
 
     name: str
     factory: str = ""
     interpreter: str = sys.executable
     server: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
+    def does(self, workload: str) -> bool:
+        """Whether this contestant takes part in the workload of that name."""
+        return not self.only or any(fnmatchcase(workload, pattern) for pattern in self.only)
+
+
+_ECHO = ("echo-*", "unix", "churn", "latency")
 
 STDLIB = Contestant("stdlib", "asyncio:SelectorEventLoop")
 UVLOOP = Contestant("uvloop", "uvloop:new_event_loop")
 RONDEL = Contestant("rondel", "rondel:new_event_loop")
-EPOLL = Contestant("epoll", server=("rondel-load", "serve-echo"))
-TOKIO = Contestant("tokio", server=("examples/tokio_echo",))
+EPOLL = Contestant("epoll", server=("rondel-load", "serve-echo"), only=_ECHO)
+TOKIO = Contestant("tokio", server=("examples/tokio_echo",), only=_ECHO)
 
 CONTESTANTS = (
     STDLIB,

@@ -19,8 +19,11 @@ from benches.contestants import Contestant
 TIME_LIMIT = 60.0
 """Seconds after which one measurement is given up."""
 
-BUILT = Path(os.environ.get("CARGO_TARGET_DIR", "target"), "release")
-"""Where the programs in Rust are."""
+PROGRAMS = "RONDEL_BENCH_PROGRAMS"
+"""The environment variable that names the folder of the programs in Rust.
+
+Without it, that is where ``cargo build --release`` puts them.
+"""
 
 
 class Failed(Exception):
@@ -36,7 +39,8 @@ class Server(NamedTuple):
 
 def program(name: str, *arguments: str) -> list[str]:
     """Return the command that runs a program in Rust. Raises :exc:`Failed` if it is not built."""
-    path = BUILT / name
+    target = os.environ.get("CARGO_TARGET_DIR", "target")
+    path = Path(os.environ.get(PROGRAMS) or f"{target}/release") / name
     if not path.exists():
         raise Failed(f"{path} is not there: make bench builds it")
     return [str(path), *arguments]

@@ -27,12 +27,22 @@ def run(
     effort: Effort,
     stream: TextIO,
 ) -> Results:
-    """Measure all of it ``rounds`` times; progress goes to ``stream``.
+    """Measure all of it ``rounds`` times, or until Ctrl-C; progress goes to ``stream``.
 
     A contestant that fails a workload once has no number there, and is not asked again.
     """
     begin = time.monotonic()
     results = Results(measurements, contestants)
+    try:
+        _run(results, rounds, effort, stream)
+    except KeyboardInterrupt:
+        results.environment["interrupted"] = True
+    results.environment.update(_environment(rounds, time.monotonic() - begin))
+    return results
+
+
+def _run(results: Results, rounds: int, effort: Effort, stream: TextIO) -> None:
+    contestants, measurements = results.contestants, results.measurements
     steps = (rounds * len(measurements) + 1) * len(contestants)
     with Materials() as materials, Progress(steps, stream) as progress:
         for contestant in contestants:
@@ -47,8 +57,6 @@ def run(
                 for contestant in turns:
                     progress.step(heading, contestant.name)
                     _measure(workload, layout, contestant, effort, materials, results)
-    results.environment.update(_environment(rounds, time.monotonic() - begin))
-    return results
 
 
 def _introduce(contestant: Contestant, results: Results) -> None:

@@ -100,9 +100,6 @@ class Served(Workload):
     needs: Literal["certificate", "path"] | None = None
     """What the server is given: a file with its certificate, or where to make its socket."""
 
-    limits: bool = False
-    """Whether the bare servers in Rust take part, as what the kernel allows."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Idle(Workload):

@@ -17,10 +17,10 @@ import pytest
 from rondel.compare import advice, document, measure, picture, table, text
 from rondel.compare.contest import CONTESTANTS, NAMES, WORKS, Contestant, Results, empty
 from rondel.compare.progress import Progress
+from support.marked import MARK, processes_marked
 from support.programs import RONDEL, Outcome, python
 
 TIMEOUT = 110
-MARK = "RONDEL_TEST_MARK"
 
 
 class QuickRun:
@@ -41,18 +41,6 @@ class QuickRun:
         self.outcome = Outcome(done.stdout, done.stderr, done.returncode)
         self.document: dict[str, Any] = json.loads((directory / "r.json").read_text())
         self.svg = (directory / "r.svg").read_text()
-
-
-def processes_marked(mark: str) -> list[int]:
-    """Return the processes whose environment carries a mark: those that a test started."""
-    found = []
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark.encode() in (directory / "environ").read_bytes():
-                found.append(int(directory.name))
-        except OSError:
-            continue
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,6 @@ WORKLOADS = (
             title=f"Protocol, {size_name}, {_connections(connections)}",
             server=protocols.tcp,
             load=_echo(size, connections),
-            limits=True,
         )
         for size, size_name in _SIZES.items()
         for connections in _CONNECTIONS
@@ -81,7 +80,6 @@ WORKLOADS = (
         server=protocols.unix,
         load=_echo(1024, 64),
         needs="path",
-        limits=True,
     ),
     *(
         Served(
@@ -100,7 +98,6 @@ WORKLOADS = (
         title="connect, ask, close; 16 at once",
         server=protocols.tcp,
         load=("churn", "--size", "64", "--connections", "16"),
-        limits=True,
     ),
     Served(
         name="latency",
@@ -109,6 +106,5 @@ WORKLOADS = (
         server=protocols.tcp,
         load=("paced", "--rate", "5000", "--size", "1024", "--connections", "64"),
         metrics=LATENCY,
-        limits=True,
     ),
 )

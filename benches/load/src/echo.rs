@@ -133,7 +133,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     loop {
         let now = Instant::now();
         if report.is_over(now)? {
-            return report.print(now);
+            report.print(now);
+            return Ok(());
         }
         poller.wait(Some(report.patience(now)))?;
         for number in 0..poller.len() {

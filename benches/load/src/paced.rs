@@ -27,7 +27,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     loop {
         let now = Instant::now();
         if report.is_over(now)? {
-            return report.print(now);
+            report.print(now);
+            return Ok(());
         }
         while next <= now {
             due[turn].push_back(next);

@@ -30,7 +30,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     loop {
         let now = Instant::now();
         if report.is_over(now)? {
-            return report.print(now);
+            report.print(now);
+            return Ok(());
         }
         // A datagram that is lost is not sent again: with all of them lost nothing is answered,
         // which the report takes for an error.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import NamedTuple
 
-from rondel.compare import text
+from rondel.compare import svg, text
 from rondel.compare.contest import CONTESTANTS, NAMES, WORKS, Cell, Contestant, Results, Work
 
 _WIDTH = 960
@@ -33,31 +33,6 @@ _COLOURS: dict[Contestant, tuple[str, str]] = {
     "processes": ("#b0629a", "#d68cc0"),
 }
 
-_STYLE = """\
-text { font-family: system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328 }
-.page { fill: #ffffff }
-.title { font-size: 22px; font-weight: 600 }
-.panel { font-size: 15px; font-weight: 600 }
-.quiet { font-size: 12px; fill: #59636e; font-weight: 400 }
-.value { font-size: 11.5px; text-anchor: middle }
-.value { paint-order: stroke; stroke: #ffffff; stroke-width: 4px; stroke-linejoin: round }
-.size { font-size: 12px; text-anchor: middle; fill: #59636e }
-.tick { font-size: 11px; text-anchor: end; fill: #59636e }
-.grid { stroke: #d8dee4; stroke-width: 1 }
-.base { stroke: #8c959f; stroke-width: 1 }
-.range { stroke: #1f2328; stroke-width: 1.2; stroke-opacity: 0.65 }
-"""
-
-_DARK = """\
-text { fill: #e6edf3 }
-.page { fill: #0d1117 }
-.value { stroke: #0d1117 }
-.quiet, .size, .tick { fill: #9198a1 }
-.grid { stroke: #262c36 }
-.base { stroke: #6e7681 }
-.range { stroke: #e6edf3 }
-"""
-
 
 def render(results: Results) -> str:
     """Return the SVG document, with a newline at the end."""
@@ -67,15 +42,12 @@ def render(results: Results) -> str:
         f"{environment['python']} · rondel {environment['rondel']} ({environment['driver']}) · "
         f"{environment['kernel']} · {environment['cpus']} CPUs"
     )
-    size = f'viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
+    name = "asyncio vs threads vs processes"
+    colours = {str(contestant): pair for contestant, pair in _COLOURS.items()}
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">',
-        "<title>asyncio vs threads vs processes</title>",
-        f"<desc>{escape(_description(results))}</desc>",
-        f"<style>\n{_style()}</style>",
-        f'<rect class="page" width="{_WIDTH}" height="{height}"/>',
-        _text(_MARGIN, 44, "title", "asyncio vs threads vs processes"),
-        _text(_MARGIN, 66, "quiet", subtitle),
+        *svg.head(_WIDTH, height, name, _description(results), colours),
+        svg.text(_MARGIN, 44, "title", name),
+        svg.text(_MARGIN, 66, "quiet", subtitle),
         *_legend(),
     ]
     for number, work in enumerate(WORKS):
@@ -84,14 +56,8 @@ def render(results: Results) -> str:
         f"Measured {environment['finished']} by python -m rondel compare: median of the rounds, "
         "line from the lowest to the highest"
     )
-    lines += [_text(_MARGIN, height - 18, "quiet", note), "</svg>"]
+    lines += [svg.text(_MARGIN, height - 18, "quiet", note), "</svg>"]
     return "\n".join(lines) + "\n"
-
-
-def _style() -> str:
-    light = "".join(f".{key} {{ fill: {colour} }}\n" for key, (colour, _) in _COLOURS.items())
-    dark = "".join(f".{key} {{ fill: {colour} }}\n" for key, (_, colour) in _COLOURS.items())
-    return f"{_STYLE}{light}@media (prefers-color-scheme: dark) {{\n{_DARK}{dark}}}\n"
 
 
 def _description(results: Results) -> str:
@@ -111,7 +77,7 @@ def _legend() -> Iterator[str]:
     left = float(_MARGIN)
     for contestant in CONTESTANTS:
         yield f'<rect class="{contestant}" x="{left:g}" y="82" width="12" height="12" rx="2"/>'
-        yield _text(left + 18, 92.5, "quiet", NAMES[contestant])
+        yield svg.text(left + 18, 92.5, "quiet", NAMES[contestant])
         left += 44 + 6.4 * len(NAMES[contestant])
 
 
@@ -150,18 +116,18 @@ def _panel(results: Results, work: Work, top: float) -> Iterator[str]:
     kind = "memory" if work.unit == "bytes" else "time"
     label = f'{escape(work.title)}<tspan class="quiet" dx="10">{kind}, log scale; less is better'
     yield f'<text class="panel" x="{_MARGIN}" y="{top + 22:g}">{label}</tspan></text>'
-    yield _text(_MARGIN, top + 40, "quiet", work.explanation)
+    yield svg.text(_MARGIN, top + 40, "quiet", work.explanation)
     base = top + _PLOT_TOP + _PLOT
     right = _WIDTH - _MARGIN
     for tick in scale.ticks():
         y = base - scale.height(tick)
         style = "base" if tick == scale.base**scale.low else "grid"
         yield f'<line class="{style}" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        yield _text(_LEFT - 10, y + 4, "tick", _tick(tick, work))
+        yield svg.text(_LEFT - 10, y + 4, "tick", _tick(tick, work))
     group = (right - _LEFT) / len(sizes)
     for number, (size, row) in enumerate(zip(sizes, rows, strict=True)):
         left = _LEFT + number * group
-        yield _text(left + group / 2, base + 18, "size", text.units(size))
+        yield svg.text(left + group / 2, base + 18, "size", text.units(size))
         step = min(64.0, (group - 16) / len(row))
         first = left + (group - step * len(row)) / 2
         for position, cell in enumerate(row):
@@ -172,7 +138,7 @@ def _bar(cell: Cell, scale: _Scale, left: float, step: float, base: float) -> It
     centre = left + step / 2
     if cell.median is None:
         title = f"<title>{escape(NAMES[cell.contestant])}: {escape(cell.reason or '')}</title>"
-        yield f"<g>{title}{_text(centre, base - 6, 'value', '—')}</g>"
+        yield f"<g>{title}{svg.text(centre, base - 6, 'value', '—')}</g>"
         return
     height = scale.height(cell.median)
     top = base - scale.height(max(cell.samples))
@@ -188,13 +154,9 @@ def _bar(cell: Cell, scale: _Scale, left: float, step: float, base: float) -> It
             f'<line class="range" x1="{centre:.1f}" x2="{centre:.1f}" '
             f'y1="{top:.1f}" y2="{bottom:.1f}"/>'
         )
-    yield _text(centre, top - 5, "value", value) + "</g>"
+    yield svg.text(centre, top - 5, "value", value) + "</g>"
 
 
 def _tick(value: float, work: Work) -> str:
     name, factor = text.scale(value * 1.0005, work.unit)
     return f"{round(value / factor):,} {name}"
-
-
-def _text(x: float, y: float, style: str, content: str) -> str:
-    return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}">{escape(content)}</text>'
