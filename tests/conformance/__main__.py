@@ -19,7 +19,11 @@ def main() -> int:
     parser.add_argument("-k", metavar="PATTERN", help="only tests whose name is like *PATTERN*")
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), metavar="N")
     parser.add_argument("--time-limit", type=float, default=60, metavar="SECONDS", help="of a test")
+    parser.add_argument("--exclusions", action="store_true", help="print those for the docs")
     chosen = parser.parse_args()
+    if chosen.exclusions:
+        print(exclusions.as_markdown(exclusions.read()))
+        return 0
 
     started = time.monotonic()
     modules = [

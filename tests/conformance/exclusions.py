@@ -30,6 +30,15 @@ class Exclusion:
         return fnmatchcase(test, self.test)
 
 
+def as_markdown(exclusions: list[Exclusion]) -> str:
+    """Return the table that `docs/conformance.md` has."""
+    lines = ["| test | Pythons | reason |", "|---|---|---|"]
+    for each in exclusions:
+        name = each.test.removeprefix("test.test_asyncio.")
+        lines.append(f"| `{name}` | {', '.join(each.versions) or 'all'} | {each.reason} |")
+    return "\n".join(lines)
+
+
 def read(table: Path = TABLE) -> list[Exclusion]:
     """Read the table.
 

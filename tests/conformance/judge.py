@@ -74,10 +74,12 @@ def judge(
                 for future in pending[module, kind]:
                     outcomes[kind] |= future.result()
                 all_outcomes[kind] |= outcomes[kind]
-            verdicts.append(
-                verdict.compare(module, outcomes["stdlib"], outcomes["rondel"], exclusions)
-            )
-            done(verdicts[-1])
+            compared = verdict.compare(module, outcomes["stdlib"], outcomes["rondel"], exclusions)
+            if module in instead and instead[module].result == "failed":
+                detail = instead[module].detail
+                compared.differences.append(Difference(module, "cannot be imported", detail))
+            verdicts.append(compared)
+            done(compared)
     found = [difference for each in verdicts for difference in each.differences]
     found += verdict.stale(exclusions, *all_outcomes.values(), complete=complete)
     return Judgement(verdicts, found)

@@ -7,13 +7,14 @@ import sys
 
 ASYNCIO = "test.test_asyncio"
 
+_UNITTEST = "test.test_unittest" if sys.version_info >= (3, 12) else "unittest.test"
+
 BESIDES = (
     "test.test_asyncgen",
     "test.test_contextlib_async",
     "test.test_coroutines",
-    "test.test_unittest.test_async_case"
-    if sys.version_info >= (3, 12)
-    else "unittest.test.test_async_case",
+    f"{_UNITTEST}.test_async_case",
+    f"{_UNITTEST}.testmock.testasync",
 )
 """Modules outside asyncio's own suite whose tests run coroutines through asyncio's front door."""
 

@@ -51,21 +51,18 @@ class Supervisor:
         self.path = path
 
     def find(self, modules: list[str]) -> tuple[dict[str, list[str]], dict[str, Outcome]]:
-        """Return the tests of each module, and what came of modules that have none to give.
+        """Return the tests of each module, and what came of modules that cannot be imported.
 
         Raises RuntimeError if the interpreter does not survive it.
         """
         tests: dict[str, list[str]] = {module: [] for module in modules}
         instead: dict[str, Outcome] = {}
-        longest_first = sorted(modules, key=len, reverse=True)
         with self._process("list", modules, LISTING) as process:
             for record in process.records():
-                name = record["test"]
                 if record["event"] == "found":
-                    owner = next(each for each in longest_first if name.startswith(each + "."))
-                    tests[owner].append(name)
+                    tests[record["module"]].append(record["test"])
                 else:
-                    instead[name] = _outcome(record)
+                    instead[record["test"]] = _outcome(record)
             if process.ending:
                 raise RuntimeError(f"listing the tests {process.ending}:\n{process.output()}")
         return tests, instead

@@ -29,6 +29,7 @@ class Record(TypedDict, total=False):
 
     event: Literal["found", "begun", "ended"]
     test: str
+    module: str
     result: Result
     detail: str
     loops: dict[str, int]
@@ -44,9 +45,9 @@ class Teller:
         self._census = census
         self._counted = 0
 
-    def found(self, test: str) -> None:
-        """Tell of a test."""
-        self._tell({"event": "found", "test": test})
+    def found(self, module: str, test: str) -> None:
+        """Tell of a test in a module."""
+        self._tell({"event": "found", "module": module, "test": test})
 
     def begun(self, test: str) -> None:
         """Tell that a test has begun."""
@@ -163,7 +164,7 @@ def find(teller: Teller, modules: list[str]) -> None:
     for module in modules:
         try:
             for test in tests_of(module):
-                teller.found(test.id())
+                teller.found(module, test.id())
         except unittest.SkipTest as skipped:
             teller.ended(module, "skipped", str(skipped))
         except Exception:
