@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from benches.contestants import Contestant
 from benches.layouts import Layout
-from benches.workload import Metric, Workload
+from benches.workload import GROUPS, Metric, Workload
 
 
 class Row(NamedTuple):
@@ -23,6 +23,11 @@ class Row(NamedTuple):
     def title(self) -> str:
         """The workload's title, and the metric's where it has one."""
         return f"{self.workload.title} {self.metric.title}".strip()
+
+    @property
+    def group(self) -> str:
+        """The group of the number."""
+        return self.workload.group + self.metric.group
 
 
 @dataclass
@@ -55,11 +60,12 @@ class Results:
     ) -> None:
         self.measurements = tuple(measurements)
         self.contestants = tuple(contestants)
-        self.rows = [
+        rows = [
             Row(workload, layout, metric)
             for workload, layout in measurements
             for metric in workload.metrics
         ]
+        self.rows = sorted(rows, key=lambda row: list(GROUPS).index(row.group))
         self.cells = {
             (row, contestant.name): Cell(row, contestant)
             for row in self.rows

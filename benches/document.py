@@ -42,7 +42,7 @@ def render(results: Results) -> str:
 def _row(results: Results, row: Row) -> dict[str, Any]:
     return {
         "workload": row.workload.name,
-        "group": row.workload.group,
+        "group": row.group,
         "title": row.title,
         "layout": row.layout.name,
         "metric": row.metric.key,

@@ -9,6 +9,7 @@ from rondel.compare import text
 
 from benches.contest import Results, Row, times
 from benches.contestants import EPOLL, RONDEL, STDLIB, UVLOOP
+from benches.workload import SERVER_CPU
 
 PEERS = "every other loop"
 """The best of the others that are loops."""
@@ -86,6 +87,7 @@ def outcomes(results: Results) -> list[Outcome]:
         for row in results.rows
         if any(fnmatchcase(row.workload.name, pattern) for pattern in goal.workloads)
         and results.cell(row, goal.contestant) is not None
+        and row.metric != SERVER_CPU
     ]
     slower = (_outcome(results, row, NEVER_SLOWER) for row in results.rows)
     return found + [outcome for outcome in slower if outcome.reached is False]

@@ -101,7 +101,8 @@ def _served(
     else:
         command = _server(workload.server, layout, contestant, arguments)
     with serving(command) as server:
-        return finish(program("rondel-load", *load, "--to", server.said["address"]))
+        load += ["--to", server.said["address"], "--server", str(server.process)]
+        return finish(program("rondel-load", *load))
 
 
 def _server(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from benches import goals, table
 from benches.contest import Results
 from benches.contestants import BASELINES
+from benches.workload import GROUPS
 
 _MARKS = {True: "yes", False: "**no**", None: "not measured"}
 
@@ -30,12 +31,12 @@ def render(results: Results, pictures: Iterable[str]) -> str:
         *_goals(results),
     ]
     notes: list[str] = []
-    for group, title in table.GROUPS.items():
+    for group, title in GROUPS.items():
         rows = list(_rows(results, group, notes))
         if rows:
             lines += ["", f"## {title}", ""]
             for name in pictures:
-                if name == group or name.startswith(f"{group}-"):
+                if name in (group, f"{group}-apart", f"{group}-together"):
                     lines += [f"![{title}]({name}.svg)", ""]
             lines += rows
     if notes:
@@ -64,7 +65,7 @@ def _goals(results: Results) -> Iterator[str]:
 
 
 def _rows(results: Results, group: str, notes: list[str]) -> Iterator[str]:
-    rows = [row for row in results.rows if row.workload.group == group]
+    rows = [row for row in results.rows if row.group == group]
     present = [
         contestant.name
         for contestant in results.present

@@ -14,7 +14,7 @@ from rondel.compare import svg
 from benches import table
 from benches.contest import Cell, Results, Row, times
 from benches.contestants import UVLOOP, Contestant
-from benches.workload import InProcess
+from benches.workload import GROUPS, InProcess
 
 _WIDTH = 960
 _MARGIN = 32
@@ -43,8 +43,8 @@ _COLOURS = {
 def render_all(results: Results) -> dict[str, str]:
     """Return the SVG documents, by the names of their files without ``.svg``."""
     documents = {}
-    for group in table.GROUPS:
-        rows = [row for row in results.rows if row.workload.group == group]
+    for group in GROUPS:
+        rows = [row for row in results.rows if row.group == group]
         names = dict.fromkeys(row.layout.name for row in rows)
         if len(names) > 1 and "alone" not in names:
             for name in names:
@@ -63,7 +63,7 @@ def _render(results: Results, rows: list[Row]) -> str:
     ]
     heights = [_height(results, row) for row in rows]
     height = _HEADER + sum(heights) + _FOOTER
-    name = table.GROUPS[rows[0].workload.group]
+    name = GROUPS[rows[0].group]
     layouts = " / ".join(dict.fromkeys(row.layout.title for row in rows))
     environment = results.environment
     where = f"{environment['python']} · {environment['kernel']} · {environment['cpus']} CPUs"

@@ -9,7 +9,7 @@ from rondel.compare import text
 from benches import goals
 from benches.contest import Cell, Results, Row, times
 from benches.contestants import BASELINES
-from benches.workload import Unit
+from benches.workload import GROUPS, Unit
 
 _WIDTH = 100
 _MARKS = {True: "reached", False: "MISSED", None: "not measured"}
@@ -33,8 +33,8 @@ def render(results: Results) -> str:
     lines = [title(results), "", _line(header, widths)]
     group = ""
     for row, cells in zip(results.rows, body, strict=True):
-        if row.workload.group != group:
-            group = row.workload.group
+        if row.group != group:
+            group = row.group
             lines += ["", GROUPS[group]]
         lines.append(_line(cells, widths))
     lines += ["", "Median (lowest-highest) of the rounds, and how many times as good as"]
@@ -45,16 +45,6 @@ def render(results: Results) -> str:
     lines += absent(results)
     lines += _goals(results)
     return "\n".join(lines) + "\n"
-
-
-GROUPS = {
-    "scheduling": "Scheduling: time of one operation",
-    "sockets": "Sockets: messages in a second",
-    "latency": "Latency: from when a message is due until it is back",
-    "http": "HTTP: requests in a second; time of one download",
-    "cost": "Cost: CPU time, memory",
-}
-"""The groups of workloads, by what their numbers are."""
 
 
 def title(results: Results) -> str:

@@ -13,12 +13,28 @@ Unit = Literal["s", "bytes", "/s"]
 """Seconds and bytes, of which less is better, or how many in a second, of which more is."""
 
 
+GROUPS = {
+    "scheduling": "Scheduling: time of one operation",
+    "sockets": "Sockets: messages in a second",
+    "sockets-cpu": "Sockets: CPU time of the server for one message",
+    "latency": "Latency: from when a message is due until it is back",
+    "http": "HTTP: requests in a second; time of one download",
+    "http-cpu": "HTTP: CPU time of the server for one request",
+    "cost": "Cost: CPU time, memory",
+}
+"""The groups of numbers, each a table and a picture, in order."""
+
+
 class Metric(NamedTuple):
-    """One number that a measurement gives. ``title`` is empty where it needs no name."""
+    """One number that a measurement gives. ``title`` is empty where it needs no name.
+
+    ``group`` is added to the name of the workload's.
+    """
 
     key: str
     title: str
     unit: Unit
+    group: str = ""
 
 
 TIME = Metric("time", "", "s")
@@ -28,6 +44,9 @@ MEMORY = Metric("memory", "", "bytes")
 
 RATE = Metric("rate", "", "/s")
 """Replies in a second."""
+
+SERVER_CPU = Metric("cpu", "", "s", "-cpu")
+"""CPU time of the server for one reply: what else the machine does hardly changes it."""
 
 LATENCY = tuple(Metric(percentile, percentile, "s") for percentile in ("p50", "p99", "p99.9"))
 
@@ -51,7 +70,7 @@ def name_of(function: Callable[..., Any]) -> str:
 class Workload:
     """What all kinds of workload have.
 
-    ``name`` is how options and files call it; ``group`` is the picture and the table it is in.
+    ``name`` is how options and files call it; ``group`` is one of :data:`GROUPS`.
     """
 
     name: str
@@ -95,7 +114,7 @@ class Served(Workload):
 
     server: Callable[..., Any]
     load: tuple[str, ...]
-    metrics: tuple[Metric, ...] = (RATE,)
+    metrics: tuple[Metric, ...] = (RATE, SERVER_CPU)
 
     needs: Literal["certificate", "path"] | None = None
     """What the server is given: a file with its certificate, or where to make its socket."""

@@ -59,7 +59,8 @@ class Run:
         self.docs = folder / "docs"
 
     def cell(self, workload: str, contestant: str) -> dict[str, Any]:
-        (row,) = (row for row in self.document["rows"] if row["workload"] == workload)
+        """Return the cell of a workload's first number."""
+        row = next(row for row in self.document["rows"] if row["workload"] == workload)
         found: dict[str, Any] = row["cells"][contestant]
         return found
 
@@ -225,7 +226,7 @@ def results(*medians: tuple[str, Contestant, float]) -> Results:
     contestants = dict.fromkeys(contestant for _, contestant, _ in medians)
     made = Results([(workloads[name], layouts.alone()) for name in names], list(contestants))
     for name, contestant, median in medians:
-        (cell,) = made.of(workloads[name], layouts.alone(), contestant)
+        cell, *_ = made.of(workloads[name], layouts.alone(), contestant)
         cell.samples.append(median)
     made.environment.update(python="", kernel="", machine="", cpus=1, rounds=1, finished="")
     return made
@@ -238,7 +239,7 @@ def test_of_rates_more_is_better_and_of_times_less() -> None:
         ("call-soon", UVLOOP, 1e-6),
         ("call-soon", RONDEL, 4e-6),
     )
-    rate, time = made.rows
+    time, rate, _ = made.rows
     assert made.ratio(rate, "rondel", "uvloop") == 2.5
     assert made.ratio(time, "rondel", "uvloop") == 0.25
     assert made.ratio(time, "rondel", "stdlib") is None
@@ -268,7 +269,7 @@ def test_being_slower_than_the_standard_library_is_always_told() -> None:
 
 def test_one_failed_round_voids_the_others() -> None:
     made = results(("udp", STDLIB, 1000.0), ("udp", RONDEL, 1000.0))
-    (row,) = made.rows
+    row, _ = made.rows
     made.cells[row, "rondel"].reason = "broken"
     assert made.ratio(row, "rondel", "stdlib") is None
     assert "— [1]" in table.render(made)

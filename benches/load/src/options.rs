@@ -30,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) rate: f64,
     /// The certificate, in DER, that a TLS server's is signed by.
     pub(crate) authority: Option<PathBuf>,
+    /// The server's process, whose CPU time is to be told.
+    pub(crate) server: Option<u32>,
     /// The CPU to run on.
     pub(crate) cpu: Option<usize>,
 }
@@ -45,6 +47,7 @@ impl Options {
             duration: Duration::from_secs(1),
             rate: 1000.0,
             authority: None,
+            server: None,
             cpu: None,
         };
         while let Some(name) = arguments.next() {
@@ -74,6 +77,7 @@ impl Options {
             "--duration" => self.duration = seconds(value)?,
             "--rate" => self.rate = value.parse()?,
             "--authority" => self.authority = Some(value.into()),
+            "--server" => self.server = Some(value.parse()?),
             "--cpu" => self.cpu = Some(value.parse()?),
             _ => return Err("no such option".into()),
         }

@@ -18,6 +18,9 @@ pub(crate) struct Report {
     done: u64,
     /// Nanoseconds, where they are wanted.
     latencies: Vec<u64>,
+    server: Option<u32>,
+    /// The CPU time that the server had used up when counting began.
+    used: Option<Duration>,
 }
 
 impl Report {
@@ -25,12 +28,23 @@ impl Report {
     pub(crate) fn new(options: &Options) -> Self {
         let now = Instant::now();
         let begin = now + options.warm_up;
-        Self { begin, end: begin + options.duration, last: now, done: 0, latencies: Vec::new() }
+        Self {
+            begin,
+            end: begin + options.duration,
+            last: now,
+            done: 0,
+            latencies: Vec::new(),
+            server: options.server,
+            used: None,
+        }
     }
 
     /// Counts a unit that was done at `now`.
     pub(crate) fn count(&mut self, now: Instant) {
         if now >= self.begin {
+            if self.done == 0 {
+                self.used = self.server.and_then(cpu_time);
+            }
             self.done += 1;
         }
         self.last = now;
@@ -59,12 +73,16 @@ impl Report {
         self.end.saturating_duration_since(now).clamp(Duration::from_millis(1), PATIENCE)
     }
 
-    /// Prints what was counted, as JSON: how many units, in how many seconds.
+    /// Prints what was counted, as JSON: how many units, in how many seconds, and what CPU time of
+    /// the server one took.
     pub(crate) fn print(mut self, now: Instant) {
         let seconds = now.duration_since(self.begin).as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "2^53 units are years")]
-        let rate = self.done as f64 / seconds;
-        print!("{{\"done\": {}, \"seconds\": {seconds}, \"rate\": {rate}", self.done);
+        let done = self.done as f64;
+        print!("{{\"done\": {done}, \"seconds\": {seconds}, \"rate\": {}", done / seconds);
+        if let (Some(before), Some(after)) = (self.used, self.server.and_then(cpu_time)) {
+            print!(", \"cpu\": {}", after.saturating_sub(before).as_secs_f64() / done);
+        }
         self.latencies.sort_unstable();
         for (name, permille) in [("p50", 500), ("p99", 990), ("p99.9", 999)] {
             if let Some(nanoseconds) = percentile(&self.latencies, permille) {
@@ -73,6 +91,17 @@ impl Report {
         }
         println!("}}");
     }
+}
+
+/// The CPU time that all threads of a process have used, where the kernel tells.
+fn cpu_time(process: u32) -> Option<Duration> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).ok()?;
+    let mut nanoseconds = 0;
+    for thread in threads {
+        let times = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        nanoseconds += times.split(' ').next()?.parse::<u64>().ok()?;
+    }
+    Some(Duration::from_nanos(nanoseconds))
 }
 
 /// The smallest of the sorted numbers that so many thousandths of them do not exceed.
@@ -84,6 +113,15 @@ fn percentile(sorted: &[u64], permille: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cpu_time_is_used_by_working() {
+        let this = std::process::id();
+        let before = cpu_time(this).unwrap();
+        while cpu_time(this).unwrap() == before {}
+        assert!(cpu_time(this).unwrap() > before);
+        assert_eq!(cpu_time(u32::MAX), None);
+    }
 
     #[test]
     fn a_percentile_is_one_of_the_numbers() {

@@ -80,6 +80,8 @@ fn echoes_of_all_sizes_and_numbers_come_back_whole() {
             assert!(succeeds("echo", &server.address, &options).contains("\"rate\": "));
         }
     }
+    let process = server.process.id().to_string();
+    assert!(succeeds("echo", &server.address, &["--server", &process]).contains("\"cpu\": "));
     for framing in ["line", "length"] {
         succeeds("echo", &server.address, &["--framing", framing]);
     }

@@ -10,6 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use rustix::net::{SocketFlags, accept_with};
+use socket2::SockRef;
+
 use crate::Failure;
 use crate::options::{Address, Options};
 use crate::poller::{Event, Interest, Poller};
@@ -51,6 +54,8 @@ impl Listener {
         match &listener {
             Self::Tcp(listener) => {
                 listener.set_nonblocking(true)?;
+                // What is accepted inherits it.
+                SockRef::from(listener).set_tcp_nodelay(true)?;
                 println!("{{\"address\": \"{}\"}}", listener.local_addr()?);
             }
             Self::Unix(listener) => listener.set_nonblocking(true)?,
@@ -64,20 +69,13 @@ impl Listener {
         Ok(Self::Unix(listener))
     }
 
+    /// Accepts a connection, in one system call.
     fn accept(&self) -> io::Result<Stream> {
-        match self {
-            Self::Tcp(listener) => {
-                let socket = listener.accept()?.0;
-                socket.set_nonblocking(true)?;
-                socket.set_nodelay(true)?;
-                Ok(Stream::Tcp(socket))
-            }
-            Self::Unix(listener) => {
-                let socket = listener.accept()?.0;
-                socket.set_nonblocking(true)?;
-                Ok(Stream::Unix(socket))
-            }
-        }
+        let socket = accept_with(self, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+        Ok(match self {
+            Self::Tcp(_) => Stream::Tcp(socket.into()),
+            Self::Unix(_) => Stream::Unix(socket.into()),
+        })
     }
 }
 
