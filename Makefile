@@ -75,7 +75,7 @@ test: ## Run all tests, on every Python found (or PY=3.13), and the lints
 	@rm -rf $(REPORTS)
 	@mkdir -p $(REPORTS)
 	@status=0; \
-	$(MAKE) --keep-going test-rust test-python conformance lint 2>&1 | tee $(REPORTS)/all.txt || status=$$?; \
+	$(MAKE) --keep-going test-rust test-python conformance soak lint 2>&1 | tee $(REPORTS)/all.txt || status=$$?; \
 	sed -n 's/^make.*\*\*\* \[[^ ]* \(.*\)\] .*/FAILED: make \1/p' $(REPORTS)/all.txt; \
 	$(PYTHON) scripts/closing_lines.py $(REPORTS) || status=$$?; \
 	exit $$status
@@ -116,6 +116,15 @@ conformance: $(addprefix conformance-,$(tested)) ## Run CPython's own asyncio te
 conformance-cp3%: wheel-cp3%
 	@mkdir -p $(REPORTS)
 	@cd tests && ../.venvs/cp3$*/bin/python -m conformance $(JUDGE) 2>&1 | tee ../$(REPORTS)/conformance-cp3$*.log
+
+# On one Python, the newest that is tested.
+MINUTES := 2
+.PHONY: soak
+soak: soak-$(lastword $(tested)) ## Put mixed load on Rondel and see that it keeps nothing; MINUTES=30, PY=3.13
+
+soak-cp3%: wheel-cp3%
+	@mkdir -p $(REPORTS)
+	@cd tests && ../.venvs/cp3$*/bin/python -W error -m soak --minutes $(MINUTES) $(SOAK) 2>&1 | tee ../$(REPORTS)/soak.log
 
 .venvs/cp3%/.test: requirements/test.txt requirements/examples.txt
 	@python=$$(scripts/pythons cp3$*) && echo "Setting up .venvs/cp3$* on $$python" && "$$python" -m venv --clear $(@D)
