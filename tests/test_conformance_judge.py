@@ -74,6 +74,22 @@ class Different(WithLoop):
         self.assertTrue(ON_RONDEL)
 
 
+class Unsteady(WithLoop):
+    def test_fails_once_on_rondel(self):
+        self.assertFalse(ON_RONDEL and self.time() == 1)
+
+    def test_fails_once_on_asyncio_and_always_on_rondel(self):
+        self.assertFalse(ON_RONDEL or self.time() == 1)
+
+    def test_fails_every_other_time_on_rondel(self):
+        self.assertFalse(ON_RONDEL and self.time() % 2)
+
+    def time(self):
+        with open(os.environ["LEFT"] + self.id(), "a+") as times:
+            times.write(".")
+            return times.tell()
+
+
 class Hanging(WithLoop):
     def test_1_hangs(self):
         if ON_RONDEL:
@@ -215,6 +231,8 @@ PASSED_BY_ASYNCIO = {
     "Crashing.test_1_aborts": ("crashed", "SIGABRT"),
     "Crashing.test_2_exits": ("crashed", "the test ended its process"),
     "SetUp.test_of_the_class": ("failed", "on Rondel only"),
+    "Unsteady.test_fails_once_on_asyncio_and_always_on_rondel": ("failed", "assertFalse"),
+    "Unsteady.test_fails_every_other_time_on_rondel": ("failed", "assertFalse"),
 }
 OTHER = {
     "tearDownClass (made_up.TearDown)": ("only here: failed", "on Rondel only"),
@@ -247,8 +265,8 @@ def test_nothing_else_is_a_difference(differences: dict[str, Difference]) -> Non
 def test_counts_of_the_table(judgement: Judgement) -> None:
     made_up, skipped, broken = judgement.modules
     assert made_up.excluded == 2
-    assert made_up.stdlib == {"passed": 19, "failed": 1, "skipped": 1}
-    assert made_up.rondel == {"passed": 11, "failed": 5, "skipped": 2, "hung": 1, "crashed": 2}
+    assert made_up.stdlib == {"passed": 22, "failed": 1, "skipped": 1}
+    assert made_up.rondel == {"passed": 12, "failed": 7, "skipped": 2, "hung": 1, "crashed": 2}
     assert skipped.stdlib == skipped.rondel == {"skipped": 1}
     assert not skipped.differences
     assert broken.stdlib == {"failed": 1}
@@ -258,6 +276,13 @@ def test_what_asyncio_does_not_pass_either_is_noted(judgement: Judgement) -> Non
     assert judgement.modules[0].notes == [
         "made_up.Same.test_fails: failed by asyncio, failed by Rondel"
     ]
+
+
+def test_what_passes_again_and_again_is_unsteady(judgement: Judgement) -> None:
+    (unsteady,) = judgement.modules[0].unsteady
+    assert unsteady.test == "made_up.Unsteady.test_fails_once_on_rondel"
+    assert unsteady.what == "failed on Rondel once, then passed 3 times"
+    assert "self.time() == 1" in unsteady.detail
 
 
 def test_no_process_of_a_test_is_left(judgement: Judgement, left: Path) -> None:

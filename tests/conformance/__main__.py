@@ -20,17 +20,19 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), metavar="N")
     parser.add_argument("--time-limit", type=float, default=60, metavar="SECONDS", help="of a test")
     parser.add_argument("--exclusions", action="store_true", help="print those for the docs")
+    parser.add_argument("--debug", action="store_true", help="run in asyncio's debug mode")
     chosen = parser.parse_args()
     if chosen.exclusions:
         print(exclusions.as_markdown(exclusions.read()))
         return 0
 
     started = time.monotonic()
-    modules = [
-        module
-        for module in suites.modules()
-        if not chosen.modules or module.rpartition(".")[2] in chosen.modules
-    ]
+    modules = suites.modules()
+    if chosen.modules:
+        names = {module.rpartition(".")[2]: module for module in modules}
+        if unknown := set(chosen.modules).difference(names):
+            parser.error(f"no such module: {', '.join(sorted(unknown))}")
+        modules = [names[name] for name in chosen.modules]
     pattern = f"*{chosen.k or ''}*"
     print(report.HEAD, flush=True)
     judgement = judge(
@@ -38,6 +40,7 @@ def main() -> int:
         exclusions.read(),
         limit=chosen.time_limit,
         jobs=chosen.jobs,
+        variables={"PYTHONASYNCIODEBUG": "1"} if chosen.debug else {},
         wanted=lambda test: fnmatchcase(test, pattern),
         complete=not chosen.modules and chosen.k is None,
         done=lambda verdict: print(report.row(verdict), flush=True),
@@ -47,6 +50,8 @@ def main() -> int:
     if summed.notes:
         print("\nNot passed by asyncio itself, here and now")
         print("\n".join(f"  {note}" for note in summed.notes))
+    if summed.unsteady:
+        print(f"\n{len(summed.unsteady)} unsteady{report.differences(summed.unsteady)}")
     found = judgement.differences
     print(f"\n{len(found)} differences" + report.differences(found) if found else "\nno difference")
     print("\n" + report.closing_line(summed, found, time.monotonic() - started))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from conformance import verdict
 from conformance.exclusions import Exclusion
@@ -16,6 +17,10 @@ PATIENCE = 5.0
 """Seconds that an excluded test may take: many only show that they hang."""
 PORTION = 60
 """Tests of one module beyond which the next class goes into another process."""
+
+
+AGAIN = 3
+"""Times that a test which failed on Rondel must pass, alone, to count as unsteady."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ def judge(
     limit: float,
     jobs: int,
     path: tuple[Path, ...] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
     wanted: Callable[[str], bool] | None = None,
     complete: bool = True,
     done: Callable[[ModuleVerdict], None] = lambda verdict: None,
@@ -45,8 +51,8 @@ def judge(
     """
     exclusions = [exclusion for exclusion in exclusions if exclusion.applies()]
     supervisors = {
-        "stdlib": Supervisor("stdlib", path),
-        "rondel": Supervisor("rondel", path),
+        "stdlib": Supervisor("stdlib", path, variables),
+        "rondel": Supervisor("rondel", path, variables),
     }
 
     def excluded(test: str) -> bool:
@@ -73,8 +79,11 @@ def judge(
                 outcomes[kind] = {module: instead[module]} if module in instead else {}
                 for future in pending[module, kind]:
                     outcomes[kind] |= future.result()
+            unsteady = run_again(module, outcomes, supervisors, limit, excluded)
+            for kind in supervisors:
                 all_outcomes[kind] |= outcomes[kind]
             compared = verdict.compare(module, outcomes["stdlib"], outcomes["rondel"], exclusions)
+            compared.unsteady += unsteady
             if module in instead and instead[module].result == "failed":
                 detail = instead[module].detail
                 compared.differences.append(Difference(module, "cannot be imported", detail))
@@ -83,6 +92,44 @@ def judge(
     found = [difference for each in verdicts for difference in each.differences]
     found += verdict.stale(exclusions, *all_outcomes.values(), complete=complete)
     return Judgement(verdicts, found)
+
+
+def run_again(
+    module: str,
+    outcomes: dict[str, dict[str, Outcome]],
+    supervisors: dict[str, Supervisor],
+    limit: float,
+    excluded: Callable[[str], bool],
+) -> list[Difference]:
+    """Run failed tests again, alone, and put what came of it into ``outcomes``.
+
+    Many tests depend on the machine: on a port that nobody takes meanwhile, on how much happens
+    within a tenth of a second. So asyncio gets another chance to pass what Rondel does not, and
+    Rondel to pass what asyncio does; it must do so every time, and the test is returned. Who hangs,
+    crashes or skips gets none.
+    """
+    stdlib, rondel = outcomes["stdlib"], outcomes["rondel"]
+
+    def passes(kind: str, test: str) -> bool:
+        outcome = supervisors[kind].run(module, [test], limit).get(test, verdict.ABSENT)
+        if outcome.result == "passed":
+            outcomes[kind][test] = outcome
+        return outcome.result == "passed"
+
+    unsteady = []
+    for test in stdlib:
+        ours = rondel.get(test, verdict.ABSENT)
+        if excluded(test) or ours.result == "passed":
+            continue
+        if stdlib[test].result == "failed":
+            any(passes("stdlib", test) for _ in range(AGAIN))
+        if stdlib[test].result == "passed" and ours.result == "failed":
+            if all(passes("rondel", test) for _ in range(AGAIN)):
+                what = f"failed on Rondel once, then passed {AGAIN} times"
+                unsteady.append(Difference(test, what, ours.detail))
+            else:
+                rondel[test] = ours
+    return unsteady
 
 
 def portions(tests: list[str]) -> list[list[str]]:

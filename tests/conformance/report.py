@@ -44,6 +44,7 @@ def total(verdicts: list[ModuleVerdict]) -> ModuleVerdict:
         summed.excluded += verdict.excluded
         summed.on_rondel += verdict.on_rondel
         summed.differences += verdict.differences
+        summed.unsteady += verdict.unsteady
         summed.notes += verdict.notes
     return summed
 

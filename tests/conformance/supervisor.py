@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,12 +43,16 @@ class Outcome:
 class Supervisor:
     """Runs tests on one kind of loop.
 
-    Test modules are looked for in the folders in ``path`` too.
+    Test modules are looked for in the folders in ``path`` too; ``variables`` are added to the
+    environment.
     """
 
-    def __init__(self, kind: Kind, path: tuple[Path, ...] = ()) -> None:
+    def __init__(
+        self, kind: Kind, path: tuple[Path, ...] = (), variables: Mapping[str, str] | None = None
+    ) -> None:
         self.kind = kind
         self.path = path
+        self.variables = dict(variables or {})
 
     def find(self, modules: list[str]) -> tuple[dict[str, list[str]], dict[str, Outcome]]:
         """Return the tests of each module, and what came of modules that cannot be imported.
@@ -101,6 +105,7 @@ class Supervisor:
                 command,
                 request,
                 limit,
+                self.variables,
             )
             try:
                 yield process
@@ -112,7 +117,12 @@ class Process:
     """A worker, from its start until nothing of it is left."""
 
     def __init__(
-        self, where: environment.Environment, command: str, request: Any, limit: float
+        self,
+        where: environment.Environment,
+        command: str,
+        request: Any,
+        limit: float,
+        variables: dict[str, str],
     ) -> None:
         self.ending = ""
         """How the process ended, if it did not as it should."""
@@ -130,7 +140,7 @@ class Process:
                     *(str(writer), where.census, requested),
                 ],
                 cwd=where.work,
-                env=_variables(where),
+                env=_variables(where) | variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

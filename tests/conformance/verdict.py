@@ -13,7 +13,7 @@ ABSENT = Outcome("not run", "it has not been run")
 
 @dataclass(frozen=True)
 class Difference:
-    """A test that Rondel ought to pass, and does not."""
+    """A test that Rondel ought to pass, and does not, or not always."""
 
     test: str
     what: str
@@ -32,6 +32,8 @@ class ModuleVerdict:
     on_rondel: int = 0
     """How many tests have made a loop of Rondel's; others make none, or doubles of their own."""
     differences: list[Difference] = field(default_factory=list)
+    unsteady: list[Difference] = field(default_factory=list)
+    """Tests that Rondel has passed when they were run again."""
     notes: list[str] = field(default_factory=list)
     """Tests that the standard library does not pass itself here."""
 
