@@ -93,6 +93,10 @@ test-rust: .venv/.lint ## Run the Rust tests and the examples in the documentati
 .PHONY: test-python
 test-python: $(addprefix test-,$(tested)) ## Run the Python tests on every Python found (or PY=3.13)
 
+.PHONY: frameworks
+frameworks: override PYTEST += tests/frameworks
+frameworks: test-python ## Run real frameworks against real servers, on every Python found (or PY=3.13)
+
 # What the tests run on is as fast as a release and checks itself: debug assertions, arithmetic overflow. One target
 # folder a Python, since PyO3 is compiled anew whenever the Python changes.
 wheel-cp3%: wheel_env = CARGO_TARGET_DIR=target/cp3$* \
@@ -126,9 +130,9 @@ soak-cp3%: wheel-cp3%
 	@mkdir -p $(REPORTS)
 	@cd tests && ../.venvs/cp3$*/bin/python -W error -m soak --minutes $(MINUTES) $(SOAK) 2>&1 | tee ../$(REPORTS)/soak.log
 
-.venvs/cp3%/.test: requirements/test.txt requirements/examples.txt
+.venvs/cp3%/.test: requirements/frameworks.txt requirements/test.txt requirements/examples.txt
 	@python=$$(scripts/pythons cp3$*) && echo "Setting up .venvs/cp3$* on $$python" && "$$python" -m venv --clear $(@D)
-	@$(@D)/bin/python $(pip_install) -r requirements/test.txt
+	@$(@D)/bin/python $(pip_install) -r requirements/frameworks.txt
 	@touch $@
 
 .PHONY: newer-pythons

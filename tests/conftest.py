@@ -40,8 +40,8 @@ GUARD = 30.0
 LAST_RESORT = 200.0
 """Seconds after which a test that nothing else could end ends the whole run."""
 
-LONGEST = ("test_scale.py", "test_scale_tls.py", "test_uvicorn.py", "test_aiohttp.py")
-"""Files whose tests take seconds each; they run last."""
+LONGEST = {"test_scale.py", "test_scale_tls.py", "frameworks"}
+"""Files, or folders of them, whose tests take seconds each; they run last."""
 STDERR = pytest.StashKey[int]()
 
 
@@ -70,7 +70,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name in LONGEST)
+    items.sort(key=lambda item: not LONGEST.isdisjoint((item.path.name, item.path.parent.name)))
     for item in items:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(120))
@@ -120,8 +120,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "loop_kind" not in metafunc.fixturenames:
         return
-    # What only starts programs chooses their mode by the interpreter's options.
-    wanted = kinds_with_debug() if "loop_factory" in metafunc.fixturenames else kinds()
+    # What only starts programs chooses their mode by the interpreter's options. Frameworks would
+    # do nothing else in debug mode, and take far longer.
+    framework = metafunc.definition.path.parent.name == "frameworks"
+    in_process = "loop_factory" in metafunc.fixturenames
+    wanted = kinds_with_debug() if in_process and not framework else kinds()
     if metafunc.definition.get_closest_marker("rondel_only") is not None:
         wanted.remove(STDLIB)
     metafunc.parametrize("loop_kind", wanted, indirect=True)
