@@ -5,6 +5,7 @@ This is the file to look at when a new Python comes.
 
 from __future__ import annotations
 
+import _socket
 import asyncio
 import inspect
 import sys
@@ -34,6 +35,7 @@ __all__ = [
     "detach_from_server",
     "forget_last_frame",
     "set_none_unless_cancelled",
+    "socket_family",
 ]
 
 # typeshed does not describe them.
@@ -53,6 +55,9 @@ if not issubclass(DatagramTransportClass, asyncio.DatagramTransport):
         (DatagramTransportClass, asyncio.DatagramTransport),
         {"__slots__": ()},
     )
+
+# The number, and not the member of an enumeration that `socket.socket` makes of it.
+socket_family = _socket.socket.family.__get__
 
 if TYPE_CHECKING:
 

@@ -7,6 +7,7 @@ use pyo3::pyclass::PyTraverseError;
 
 use crate::event_loop::LoopCore;
 use crate::handle::Handle;
+use crate::sock_call::SockCall;
 use crate::transport::accept::Acceptor;
 use crate::transport::base::Step;
 use crate::transport::datagram::DatagramTransport;
@@ -23,6 +24,8 @@ pub(crate) enum Callback {
     Stream(Step, Py<StreamTransport>),
     /// A step in the life of a datagram transport.
     Datagram(Step, Py<DatagramTransport>),
+    /// A descriptor is ready for a call that waits for it.
+    Sock(Py<SockCall>),
     /// Connections wait to be accepted.
     Accept(Py<Acceptor>),
     /// Signal numbers wait in the loop's signal pipe.
@@ -47,6 +50,7 @@ impl Callback {
             }
             Self::Stream(step, transport) => step.run(transport.bind(py)),
             Self::Datagram(step, transport) => step.run(transport.bind(py)),
+            Self::Sock(call) => SockCall::ready(call.bind(py)),
             Self::Accept(acceptor) => Acceptor::accept_ready(acceptor.bind(py)),
             Self::Signals(core) => LoopCore::signals_arrived(core.bind(py)),
         }
@@ -67,6 +71,7 @@ impl Callback {
             Self::Foreign(object) => object,
             Self::Stream(_, object) => object.as_any(),
             Self::Datagram(_, object) => object.as_any(),
+            Self::Sock(object) => object.as_any(),
             Self::Accept(object) => object.as_any(),
             Self::Signals(object) => object.as_any(),
         }

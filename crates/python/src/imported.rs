@@ -49,6 +49,14 @@ imported! {
     logger, PyAny, "asyncio.log", "logger"
 }
 imported! {
+    /// Raises `TypeError` for an `ssl.SSLSocket`.
+    check_ssl_socket, PyAny, "asyncio.base_events", "_check_ssl_socket"
+}
+imported! {
+    /// A socket's address family, as a number.
+    socket_family, PyAny, "rondel.cpython", "socket_family"
+}
+imported! {
     /// `asyncio.constants._SendfileMode`.
     sendfile_mode, PyAny, "asyncio.constants", "_SendfileMode"
 }

@@ -16,6 +16,8 @@ mod ffi;
 mod handle;
 mod imported;
 mod kernel;
+mod sock_call;
+mod sock_operation;
 mod timer_handle;
 mod transport;
 
@@ -29,6 +31,8 @@ mod _rondel {
     use crate::handle::Handle;
     #[pymodule_export]
     use crate::kernel::kernel_features;
+    #[pymodule_export]
+    use crate::sock_call::SockCall;
     #[pymodule_export]
     use crate::timer_handle::TimerHandle;
     #[pymodule_export]

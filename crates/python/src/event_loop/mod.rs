@@ -7,6 +7,7 @@
 mod run;
 mod schedule;
 mod signals;
+mod sock;
 mod watch;
 
 pub(crate) use schedule::ForeignTimer;

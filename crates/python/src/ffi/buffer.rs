@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 /// A contiguous buffer of bytes that an object exports; released on drop.
 pub(crate) struct Buffer<'py> {
@@ -72,6 +73,23 @@ impl<'py> Buffer<'py> {
         // else runs while the slice lives, as the thread stays attached and calls no Python.
         unsafe { std::slice::from_raw_parts_mut(self.view.buf.cast(), self.len()) }
     }
+}
+
+/// Lends the bytes of a bytes-like object to `f`, which must neither run Python code nor detach.
+///
+/// # Errors
+/// As [`Buffer::read`].
+pub(crate) fn lend<R>(object: &Bound<'_, PyAny>, f: impl FnOnce(&[u8]) -> R) -> PyResult<R> {
+    if let Ok(bytes) = object.cast_exact::<PyBytes>() {
+        return Ok(f(bytes.as_bytes()));
+    }
+    let buffer = Buffer::read(object)?;
+    if buffer.view.buf.is_null() {
+        return Ok(f(&[]));
+    }
+    // SAFETY: the exporter keeps `len` readable bytes at `buf` until the buffer is released, and
+    // nothing else runs meanwhile, as the thread stays attached and calls no Python.
+    Ok(f(unsafe { std::slice::from_raw_parts(buffer.view.buf.cast(), buffer.len()) }))
 }
 
 impl Drop for Buffer<'_> {

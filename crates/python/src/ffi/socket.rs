@@ -1,4 +1,5 @@
-//! Socket calls on a descriptor that a transport or an acceptor holds open.
+//! Socket calls on a descriptor that a transport or an acceptor holds open. None of them blocks,
+//! whatever the socket's own mode: the thread stays attached to the interpreter.
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
@@ -39,13 +40,13 @@ impl HeldSocket {
 
     /// `recv(2)`: the part of `buffer` that it filled; an empty one is the end of the stream.
     pub(crate) fn recv(self, buffer: &mut [MaybeUninit<u8>]) -> Result<&mut [u8], Errno> {
-        let ((received, _), _) = rustix::net::recv(self.fd(), buffer, RecvFlags::empty())?;
+        let ((received, _), _) = rustix::net::recv(self.fd(), buffer, RecvFlags::DONTWAIT)?;
         Ok(received)
     }
 
     /// `sendmsg(2)`, without SIGPIPE; how many bytes of the pieces were taken.
     pub(crate) fn send(self, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
-        let flags = SendFlags::NOSIGNAL;
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         if let [piece] = pieces {
             return rustix::net::send(self.fd(), piece, flags);
         }
@@ -58,13 +59,14 @@ impl HeldSocket {
         buffer: &mut [MaybeUninit<u8>],
     ) -> Result<(&mut [u8], Option<SocketAddrAny>), Errno> {
         let ((received, _), _, from) =
-            rustix::net::recvfrom(self.fd(), buffer, RecvFlags::empty())?;
+            rustix::net::recvfrom(self.fd(), buffer, RecvFlags::DONTWAIT)?;
         Ok((received, from))
     }
 
     /// `sendto(2)`, without SIGPIPE.
     pub(crate) fn send_to(self, bytes: &[u8], to: &SocketAddrAny) -> Result<usize, Errno> {
-        rustix::net::sendto(self.fd(), bytes, SendFlags::NOSIGNAL, to)
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        rustix::net::sendto(self.fd(), bytes, flags, to)
     }
 
     /// Ends the sending half.

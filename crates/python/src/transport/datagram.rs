@@ -8,9 +8,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use pyo3::PyVisit;
-use pyo3::exceptions::{
-    PyBlockingIOError, PyInterruptedError, PyOSError, PyTypeError, PyValueError,
-};
+use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::PyTraverseError;
@@ -30,6 +28,7 @@ use crate::event_loop::LoopCore;
 use crate::ffi::cell::AttachedCell;
 use crate::ffi::context;
 use crate::imported;
+use crate::sock_operation::would_block;
 
 /// What each waiting datagram counts for in flow control, beyond its data; so also empty ones
 /// count. (asyncio's `_header_size`, since 3.13.)
@@ -363,7 +362,7 @@ impl DatagramTransport {
             let sent = sock.call_method1(py, intern!(py, "sendto"), (data, to));
             return match sent {
                 Ok(_) => Ok(true),
-                Err(error) if is_passing(py, &error) => Ok(false),
+                Err(error) if would_block(py, &error) => Ok(false),
                 Err(error) => Err(error),
             };
         };
@@ -423,8 +422,4 @@ impl DatagramTransport {
         let Some(protocol) = base(slf).protocol(py) else { return Ok(()) };
         protocol.call_method1(intern!(py, "error_received"), (error.into_value(py),)).map(drop)
     }
-}
-
-fn is_passing(py: Python<'_>, error: &PyErr) -> bool {
-    error.is_instance_of::<PyBlockingIOError>(py) || error.is_instance_of::<PyInterruptedError>(py)
 }
