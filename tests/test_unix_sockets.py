@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,3 +146,138 @@ async def test_half_close(loop: Loop, path: str) -> None:
         assert await reader.read() == b"got everything"
         writer.close()
         await writer.wait_closed()
+
+
+# Names
+
+
+async def echoes(loop: Loop, name: str | bytes | Path) -> asyncio.Transport:
+    """Connect to an echo server and see it work; the connected transport."""
+    transport, protocol = await loop.create_unix_connection(Recorder, name)  # type: ignore[arg-type]
+    transport.write(b"ping")
+    assert await protocol.got(4) == b"ping"
+    return transport
+
+
+async def close(server: asyncio.Server, *transports: asyncio.BaseTransport) -> None:
+    for transport in transports:
+        transport.close()
+    server.close()
+    await server.wait_closed()
+    await turns(6)
+
+
+@pytest.mark.parametrize("name", ["text", b"bytes", b"with a \0 in it", b"\xff\xfe"])
+async def test_abstract_names_are_text_or_bytes_and_are_told_as_bytes(
+    loop: Loop, name: str | bytes
+) -> None:
+    given: str | bytes
+    if isinstance(name, str):
+        given = f"\0{name} {os.getpid()}"
+        told = given.encode()
+    else:
+        given = told = b"\0%b %d" % (name, os.getpid())
+    accepted: list[Echo] = []
+    server = await loop.create_unix_server(
+        lambda: accepted.append(Echo()) or accepted[-1],  # type: ignore[func-returns-value]
+        given,  # type: ignore[arg-type]
+    )
+    assert server.sockets[0].getsockname() == told
+    transport = await echoes(loop, given)
+    assert transport.get_extra_info("peername") == told
+    assert transport.get_extra_info("sockname") == ""
+    assert accepted[0].transport.get_extra_info("sockname") == told
+    assert accepted[0].transport.get_extra_info("peername") == ""
+    await close(server, transport)
+
+
+@pytest.mark.parametrize("kind", ["text", "bytes", "path"])
+async def test_a_path_may_be_given_in_any_form(loop: Loop, path: str, kind: str) -> None:
+    given: str | bytes | Path = {"text": path, "bytes": os.fsencode(path), "path": Path(path)}[kind]
+    server = await loop.create_unix_server(Echo, given)  # type: ignore[arg-type]
+    transport = await echoes(loop, given)
+    assert transport.get_extra_info("peername") == path
+    await close(server, transport)
+
+
+async def test_a_path_that_is_no_text_is_decoded_as_file_names_are(loop: Loop, path: str) -> None:
+    name = os.fsencode(path) + b"\xff\xfe"
+    server = await loop.create_unix_server(Echo, name)  # type: ignore[arg-type]
+    transport = await echoes(loop, name)
+    assert transport.get_extra_info("peername") == os.fsdecode(name)
+    await close(server, transport)
+
+
+async def test_a_client_with_a_name_is_known_by_it(loop: Loop, path: str) -> None:
+    names: list[str | bytes] = [path + "client", b"\0client %d" % os.getpid()]
+    accepted: list[Echo] = []
+    server = await loop.create_unix_server(
+        lambda: accepted.append(Echo()) or accepted[-1],  # type: ignore[func-returns-value]
+        path,
+    )
+    transports: list[asyncio.BaseTransport] = []
+    for name in names:
+        client = socket.socket(socket.AF_UNIX)
+        client.bind(name)
+        client.setblocking(False)
+        await loop.sock_connect(client, path)
+        transport, protocol = await loop.create_unix_connection(Recorder, sock=client)
+        transport.write(b"ping")
+        assert await protocol.got(4) == b"ping"
+        assert transport.get_extra_info("sockname") == name
+        assert accepted[-1].transport.get_extra_info("peername") == name
+        transports.append(transport)
+    await close(server, *transports)
+
+
+async def test_the_longest_path_and_one_too_long(
+    loop: Loop, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(path).parent)
+    longest = "x" * 107
+    server = await loop.create_unix_server(Echo, longest)
+    transport = await echoes(loop, longest)
+    assert transport.get_extra_info("peername") == longest
+    await close(server, transport)
+    with pytest.raises(OSError, match="AF_UNIX path too long"):
+        await loop.create_unix_server(Echo, longest + "x")
+    with pytest.raises(OSError, match="AF_UNIX path too long"):
+        await loop.create_unix_connection(Recorder, longest + "x")
+
+
+# What is left of a server's path
+
+removes = pytest.mark.skipif(
+    sys.version_info < (3, 13), reason="servers remove the paths of their sockets since 3.13"
+)
+
+
+@removes
+async def test_a_server_removes_its_path_when_it_closes(loop: Loop, path: str) -> None:
+    server = await loop.create_unix_server(Echo, path)
+    await close(server)
+    assert not os.path.lexists(path)
+
+
+@removes
+async def test_a_server_leaves_its_path_if_told_to(loop: Loop, path: str) -> None:
+    server = await loop.create_unix_server(Echo, path, cleanup_socket=False)  # type: ignore[call-arg]
+    await close(server)
+    assert stat.S_ISSOCK(os.stat(path).st_mode)
+
+
+@removes
+async def test_a_server_leaves_what_has_taken_its_paths_place(loop: Loop, path: str) -> None:
+    server = await loop.create_unix_server(Echo, path)
+    os.unlink(path)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(path)
+        await close(server)
+        assert stat.S_ISSOCK(os.stat(path).st_mode)
+
+
+@removes
+async def test_a_server_whose_path_is_gone_closes_all_the_same(loop: Loop, path: str) -> None:
+    server = await loop.create_unix_server(Echo, path)
+    os.unlink(path)
+    await close(server)
