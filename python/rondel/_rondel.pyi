@@ -82,6 +82,8 @@ class SockCall:
 @disjoint_base
 class LoopCore:
     driver: Final[str]
+    _ready: list[Any]
+    _scheduled: list[Any]
     _stopping: bool
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def _accept(self, sock: socket) -> SockCall | tuple[socket, Any]: ...

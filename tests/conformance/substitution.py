@@ -101,6 +101,28 @@ def replace_base(replacement: Any) -> None:
     BaseEventLoop.__new__ = make  # type: ignore[method-assign]
 
 
+def replace_test_loops() -> None:
+    """Have asyncio's test cases use real loops for what they use loops of simulated time for.
+
+    Those remain where a test says which time it is when.
+    """
+    helpers = sys.modules.get("test.test_asyncio.utils")
+    if helpers is None:
+        return
+    simulated = helpers.TestCase.new_test_loop
+
+    def new_test_loop(self: Any, gen: Any = None) -> Any:
+        if gen is not None:
+            return simulated(self, gen)
+        import asyncio
+
+        loop = asyncio.new_event_loop()
+        self.set_event_loop(loop)
+        return loop
+
+    helpers.TestCase.new_test_loop = new_test_loop
+
+
 def replace(original: type, replacement: type) -> None:
     """Replace a loop's class wherever asyncio has it: under every name, and in its policies."""
     for name, module in list(sys.modules.items()):

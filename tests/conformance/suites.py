@@ -18,6 +18,12 @@ BESIDES = (
 )
 """Modules outside asyncio's own suite whose tests run coroutines through asyncio's front door."""
 
+LOOK_INTO_TEST_LOOPS = tuple(
+    f"{ASYNCIO}.{name}"
+    for name in ("test_proactor_events", "test_selector_events", "test_unix_events")
+)
+"""Modules that test asyncio's transports by what these leave in a test loop's dictionaries."""
+
 
 def modules() -> list[str]:
     """Return the names of all modules with tests.

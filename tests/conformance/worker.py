@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+from conformance import substitution, suites
+
 Result = Literal["passed", "skipped", "failed", "crashed", "hung", "not run"]
 """How a test ended; the last three are for who watches from outside to tell."""
 
@@ -182,6 +184,8 @@ def run(teller: Teller, module: str, planned: list[str]) -> None:
         for test in planned:
             teller.ended(test, result, traceback.format_exc())
         return
+    if module not in suites.LOOK_INTO_TEST_LOOPS:
+        substitution.replace_test_loops()
     # Tests collect garbage by the thousand: spare them the modules, which take most of the time.
     gc.collect()
     gc.freeze()
