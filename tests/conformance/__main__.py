@@ -27,7 +27,10 @@ def main() -> int:
         return 0
 
     started = time.monotonic()
-    modules = suites.modules()
+    try:
+        modules = suites.modules()
+    except ModuleNotFoundError as missing:
+        parser.error(f"this Python comes without its tests, which Linux packages apart: {missing}")
     if chosen.modules:
         names = {module.rpartition(".")[2]: module for module in modules}
         if unknown := set(chosen.modules).difference(names):
