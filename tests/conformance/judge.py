@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -61,7 +62,9 @@ def judge(
     tests, instead = supervisors["stdlib"].find(modules)
     all_outcomes: dict[str, dict[str, Outcome]] = {kind: {} for kind in supervisors}
     verdicts = []
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs) as pool, ExitStack() as interrupted:
+        # Whoever interrupts does not want to wait for what has not begun.
+        interrupted.callback(pool.shutdown, wait=False, cancel_futures=True)
         pending: dict[tuple[str, str], list[Future[dict[str, Outcome]]]] = {
             (module, kind): [
                 pool.submit(supervisor.run, module, portion, min(limit, patience))
