@@ -260,8 +260,10 @@ def test_the_context_of_a_thread_reaches_run_coroutine_threadsafe(loop: Loop) ->
 async def test_done_callbacks_of_executors_run_on_the_loop(loop: Loop) -> None:
     name.set("adding")
     seen: list[str] = []
-    future = loop.run_in_executor(None, lambda: None)
+    told = threading.Event()
+    future = loop.run_in_executor(None, told.wait)
     future.add_done_callback(lambda done: seen.append(name.get()))
     name.set("later")
+    told.set()
     await future
     assert seen == ["adding"]

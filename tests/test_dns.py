@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -78,9 +79,12 @@ async def test_many_questions_at_once(loop: Loop) -> None:
     assert answers == [expected] * 100
 
 
-async def test_a_question_can_be_cancelled(loop: Loop) -> None:
+async def test_a_question_can_be_cancelled(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *question: answer.wait())
     asking = loop.create_task(loop.getaddrinfo("localhost", 80))
     await turns(1)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
+    answer.set()

@@ -7,13 +7,14 @@ import errno
 import io
 import os
 import ssl
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 from support.certificates import Certificates
-from support.loops import Loop
+from support.loops import STDLIB, Loop
 from support.net import connected, end, receive_all, receive_exactly, socket_pair, turns
 from support.protocols import Recorder
 
@@ -77,7 +78,9 @@ async def test_what_was_written_before_and_is_written_after_keeps_its_place(
         assert received == b"header" + data + b"trailer" + bytes(2_000_000) + data[:100]
 
 
-async def test_files_in_memory_are_sent_by_reading(loop: Loop, data: bytes) -> None:
+async def test_files_in_memory_are_sent_by_reading(loop: Loop, loop_kind: str, data: bytes) -> None:
+    if loop_kind == STDLIB and sys.version_info >= (3, 14):
+        pytest.skip("asyncio's own loop reads into the buffer that its transport still sends")
     async with connected(loop) as (transport, _, peer):
         sending = loop.create_task(loop.sendfile(transport, io.BytesIO(data)))
         assert await receive_exactly(loop, peer, SIZE) == data

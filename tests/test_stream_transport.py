@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -253,9 +254,10 @@ async def test_any_bytes_like_object_can_be_written(
 async def test_nothing_else_can_be_written(loop: Loop, wrong: Any) -> None:
     async with connected(loop) as (transport, _, peer):
         name = type(wrong).__name__
-        with pytest.raises(
-            TypeError, match=rf"^data argument must be a bytes-like object, not '{name}'$"
-        ):
+        what = "a bytes-like object"
+        if sys.version_info >= (3, 14):
+            what = "a bytes, bytearray, or memoryview object"
+        with pytest.raises(TypeError, match=rf"^data argument must be {what}, not '{name}'$"):
             transport.write(wrong)
         transport.write(b"still fine")
         assert await receive_exactly(loop, peer, 10) == b"still fine"

@@ -1,6 +1,7 @@
 # The native half of Rondel. Names that begin with an underscore are for `rondel` itself.
 
 import asyncio
+import sys
 from collections.abc import Callable, Generator, Iterable
 from contextvars import Context
 from socket import socket
@@ -23,6 +24,9 @@ __all__ = [
     "__version__",
     "kernel_features",
 ]
+
+if sys.version_info >= (3, 14):
+    __all__ += ["ThreadSafeHandle"]
 
 __version__: Final[str]
 
@@ -49,6 +53,13 @@ class Handle:
     def cancel(self) -> None: ...
     def cancelled(self) -> bool: ...
     def get_context(self) -> Context: ...
+
+if sys.version_info >= (3, 14):
+    @final
+    class ThreadSafeHandle(Handle):
+        def _run(self) -> None: ...
+        def cancel(self) -> None: ...
+        def cancelled(self) -> bool: ...
 
 @final
 class TimerHandle(Handle):
@@ -88,10 +99,18 @@ class LoopCore:
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def _accept(self, sock: socket) -> SockCall | tuple[socket, Any]: ...
     def _add_reader(
-        self, fd: Any, callback: Callable[[*_Ts], object], *args: *_Ts
+        self,
+        fd: Any,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
+        context: Context | None = None,
     ) -> asyncio.Handle: ...
     def _add_writer(
-        self, fd: Any, callback: Callable[[*_Ts], object], *args: *_Ts
+        self,
+        fd: Any,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
+        context: Context | None = None,
     ) -> asyncio.Handle: ...
     def _cancel_foreign_timer(self, timer: ForeignTimer) -> None: ...
     def _close_native(self) -> None: ...
@@ -142,6 +161,8 @@ class BaseTransport:
     @property
     def _loop(self) -> LoopCore | None: ...
     @property
+    def _paused(self) -> bool: ...
+    @property
     def _sock(self) -> Any: ...
     @property
     def _sock_fd(self) -> int: ...
@@ -162,6 +183,7 @@ class StreamTransport(BaseTransport):
         waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
         server: Any = None,
+        context: Context | None = None,
     ) -> Self: ...
     def __init__(
         self,
@@ -171,6 +193,7 @@ class StreamTransport(BaseTransport):
         waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
         server: Any = None,
+        context: Context | None = None,
     ) -> None: ...
     @property
     def _protocol_paused(self) -> bool: ...
@@ -236,5 +259,11 @@ class DatagramTransport(BaseTransport):
 @final
 class Acceptor:
     def __new__(
-        cls, event_loop: LoopCore, sock: Any, protocol_factory: Any, server: Any, backlog: int
+        cls,
+        event_loop: LoopCore,
+        sock: Any,
+        protocol_factory: Any,
+        server: Any,
+        backlog: int,
+        context: Context | None = None,
     ) -> Acceptor: ...

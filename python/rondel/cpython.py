@@ -27,6 +27,7 @@ __all__ = [
     "DatagramTransportClass",
     "SSLProtocol",
     "SelectorLoop",
+    "ThreadSafeHandle",
     "UnixSubprocessTransport",
     "attach_to_server",
     "child_watcher_is_chosen",
@@ -43,6 +44,9 @@ _base_events: Any = base_events
 _format_helpers: Any = format_helpers
 _futures: Any = futures
 _selector_events: Any = selector_events
+
+# What `call_soon_threadsafe` returns: from 3.14 on a handle that any thread may cancel.
+ThreadSafeHandle: Any = getattr(events, "_ThreadSafeHandle", events.Handle)
 
 # typeshed's types for it are narrower than what it takes.
 SSLProtocol: Any = sslproto.SSLProtocol

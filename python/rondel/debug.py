@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from rondel.cpython import forget_last_frame
+from rondel.cpython import ThreadSafeHandle, forget_last_frame
 from rondel.sock_calls import SockCalls
 
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ class DebugScheduling(SockCalls):
     ) -> asyncio.Handle:
         self._check_closed()
         self._check_callback(callback, "call_soon_threadsafe")
-        return self._push_handle(events.Handle(callback, args, self, context))
+        handle = ThreadSafeHandle(callback, args, self, context)
+        if ThreadSafeHandle is not events.Handle:
+            forget_last_frame(handle)  # that of its own constructor
+        return self._push_handle(handle)
 
     def _call_at_in_debug(
         self, when: float, callback: _Callback, args: _Args, context: Context | None
@@ -63,8 +66,10 @@ class DebugScheduling(SockCalls):
         handle._scheduled = True  # type: ignore[attr-defined]
         return handle
 
-    def _handle_in_debug(self, callback: _Callback, args: _Args) -> asyncio.Handle:
-        handle = events.Handle(callback, args, self, None)
+    def _handle_in_debug(
+        self, callback: _Callback, args: _Args, context: Context | None
+    ) -> asyncio.Handle:
+        handle = events.Handle(callback, args, self, context)
         forget_last_frame(handle)
         return handle
 

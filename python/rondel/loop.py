@@ -13,6 +13,7 @@ import socket
 import ssl
 from asyncio import constants
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 from rondel import children, cpython, reports
@@ -92,9 +93,10 @@ class Loop(DebugScheduling):
         *,
         extra: dict[str, Any] | None = None,
         server: asyncio.Server | None = None,
+        context: Context | None = None,
     ) -> StreamTransport:
         self._ensure_fd_no_transport(sock)
-        return StreamTransport(self, sock, protocol, waiter, extra, server)
+        return StreamTransport(self, sock, protocol, waiter, extra, server, context)
 
     def _make_datagram_transport(
         self,
@@ -126,6 +128,7 @@ class Loop(DebugScheduling):
         server: asyncio.Server | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
+        context: Context | None = None,
         **call_connection_made: bool,
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(rawsock)
@@ -140,7 +143,7 @@ class Loop(DebugScheduling):
             ssl_shutdown_timeout=ssl_shutdown_timeout,
             **call_connection_made,
         )
-        StreamTransport(self, rawsock, tls, None, extra, server)
+        StreamTransport(self, rawsock, tls, None, extra, server, context)
         transport: asyncio.Transport = tls._app_transport
         return transport
 
@@ -153,10 +156,10 @@ class Loop(DebugScheduling):
         backlog: int = 100,
         ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
         ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
-        *more: Any,
+        context: Context | None = None,
     ) -> None:
         if sslcontext is None:
-            Acceptor(self, sock, protocol_factory, server, backlog)
+            Acceptor(self, sock, protocol_factory, server, backlog, context)
         else:
             # A handshake costs a thousand times what accepting in Python does.
             super()._start_serving(
@@ -167,7 +170,8 @@ class Loop(DebugScheduling):
                 backlog,
                 ssl_handshake_timeout,
                 ssl_shutdown_timeout,
-                *more,
+                # A Python gives it that takes it: 3.15 was the first.
+                *(() if context is None else (context,)),
             )
 
     async def _make_subprocess_transport(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 from asyncio import base_events, constants, events, selector_events, trsock
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from rondel import cpython
@@ -97,7 +98,10 @@ def connection_failed(self: Loop, error: BaseException) -> None:
 
 
 def accept_failed(
-    self: Loop, error: OSError, sock: socket.socket, serving: tuple[Any, Any, int]
+    self: Loop,
+    error: OSError,
+    sock: socket.socket,
+    serving: tuple[Any, Any, int, Context | None],
 ) -> None:
     """Report a failed `accept`, and stop for a while if the system is out of something."""
     if error.errno not in _OUT_OF_RESOURCES:
@@ -111,10 +115,10 @@ def accept_failed(
         }
     )
     self._remove_reader(sock.fileno())
-    protocol_factory, server, backlog = serving
+    protocol_factory, server, backlog, context = serving
 
     def resume() -> None:
         if sock.fileno() != -1:
-            self._start_serving(protocol_factory, sock, None, server, backlog)
+            self._start_serving(protocol_factory, sock, None, server, backlog, context=context)
 
     self.call_later(constants.ACCEPT_RETRY_DELAY, resume)

@@ -8,6 +8,8 @@ use pyo3::pyclass::PyTraverseError;
 use crate::event_loop::LoopCore;
 use crate::handle::Handle;
 use crate::sock_call::SockCall;
+#[cfg(Py_3_14)]
+use crate::thread_safe_handle::ThreadSafeHandle;
 use crate::transport::accept::Acceptor;
 use crate::transport::base::Step;
 use crate::transport::datagram::DatagramTransport;
@@ -18,6 +20,9 @@ use crate::transport::stream::StreamTransport;
 pub(crate) enum Callback {
     /// A handle of ours, timed or not.
     Handle(Py<Handle>),
+    /// A handle of ours that any thread may cancel while it runs.
+    #[cfg(Py_3_14)]
+    ThreadSafe(Py<ThreadSafeHandle>),
     /// Somebody else's handle: whatever has `_run()` and `_cancelled`, as asyncio's have.
     Foreign(Py<PyAny>),
     /// A step in the life of a stream transport.
@@ -41,6 +46,8 @@ impl Callback {
     pub(crate) fn run(&self, py: Python<'_>) -> PyResult<()> {
         match self {
             Self::Handle(handle) => Handle::run(handle.bind(py)),
+            #[cfg(Py_3_14)]
+            Self::ThreadSafe(handle) => ThreadSafeHandle::run(handle.bind(py)),
             Self::Foreign(handle) => {
                 let handle = handle.bind(py);
                 if handle.getattr(intern!(py, "_cancelled"))?.is_truthy()? {
@@ -68,6 +75,8 @@ impl Callback {
     fn pointer(&self) -> &Py<PyAny> {
         match self {
             Self::Handle(object) => object.as_any(),
+            #[cfg(Py_3_14)]
+            Self::ThreadSafe(object) => object.as_any(),
             Self::Foreign(object) => object,
             Self::Stream(_, object) => object.as_any(),
             Self::Datagram(_, object) => object.as_any(),

@@ -23,6 +23,16 @@ imported! {
     /// `asyncio.TimerHandle`.
     timer_handle_class, PyType, "asyncio.events", "TimerHandle"
 }
+#[cfg(Py_3_14)]
+imported! {
+    /// The class of what asyncio's `call_soon_threadsafe` returns.
+    thread_safe_handle_class, PyType, "asyncio.events", "_ThreadSafeHandle"
+}
+#[cfg(Py_3_14)]
+imported! {
+    /// `threading.RLock`.
+    reentrant_lock, PyAny, "threading", "RLock"
+}
 imported! {
     /// The class of asyncio's own stream transports: a `Transport`, and what `loop.sendfile()` and
     /// `start_tls()` ask for.

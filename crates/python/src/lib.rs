@@ -18,6 +18,8 @@ mod imported;
 mod kernel;
 mod sock_call;
 mod sock_operation;
+#[cfg(Py_3_14)]
+mod thread_safe_handle;
 mod timer_handle;
 mod transport;
 
@@ -33,6 +35,9 @@ mod _rondel {
     use crate::kernel::kernel_features;
     #[pymodule_export]
     use crate::sock_call::SockCall;
+    #[cfg(Py_3_14)]
+    #[pymodule_export]
+    use crate::thread_safe_handle::ThreadSafeHandle;
     #[pymodule_export]
     use crate::timer_handle::TimerHandle;
     #[pymodule_export]

@@ -10,6 +10,8 @@ use rondel_engine::clock::{Clock, Instant};
 use super::LoopCore;
 use crate::callback::Callback;
 use crate::handle::Handle;
+#[cfg(Py_3_14)]
+use crate::thread_safe_handle::ThreadSafeHandle;
 use crate::timer_handle::TimerHandle;
 
 #[pymethods]
@@ -42,7 +44,7 @@ impl LoopCore {
             let checked = intern!(slf.py(), "_call_soon_threadsafe_in_debug");
             slf.call_method1(checked, (callback, args, context))?
         } else {
-            Self::schedule(slf, callback, args, context)?.into_any()
+            Self::schedule_from_any_thread(slf, callback, args, context)?
         };
         slf.get().with_engine(slf.py(), |engine| engine.inbox().wake())?;
         Ok(handle)
@@ -128,6 +130,28 @@ impl LoopCore {
         let handle = Bound::new(py, Handle::new(slf, callback, args, context)?)?;
         slf.get().push(py, Callback::Handle(handle.clone().unbind()))?;
         Ok(handle)
+    }
+
+    #[cfg(Py_3_14)]
+    fn schedule_from_any_thread<'py>(
+        slf: &Bound<'py, Self>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let handle = ThreadSafeHandle::create(slf, callback, args, context)?;
+        slf.get().push(slf.py(), Callback::ThreadSafe(handle.clone().unbind()))?;
+        Ok(handle.into_any())
+    }
+
+    #[cfg(not(Py_3_14))]
+    fn schedule_from_any_thread<'py>(
+        slf: &Bound<'py, Self>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::schedule(slf, callback, args, context).map(Bound::into_any)
     }
 
     fn schedule_at<'py>(

@@ -20,26 +20,28 @@ type Waiter<'py> = Option<Bound<'py, PyAny>>;
 impl LoopCore {
     /// Has `callback(*args)` called whenever `fd` is readable; replaces, and cancels, the handle
     /// that was there.
-    #[pyo3(signature = (fd, callback, *args))]
+    #[pyo3(signature = (fd, callback, *args, context=None))]
     fn _add_reader<'py>(
         slf: &Bound<'py, Self>,
         fd: &Bound<'py, PyAny>,
         callback: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Self::add_handle(slf, fd, Direction::Read, callback, args)
+        Self::add_handle(slf, fd, Direction::Read, callback, args, context)
     }
 
     /// Has `callback(*args)` called whenever `fd` is writable; replaces, and cancels, the handle
     /// that was there.
-    #[pyo3(signature = (fd, callback, *args))]
+    #[pyo3(signature = (fd, callback, *args, context=None))]
     fn _add_writer<'py>(
         slf: &Bound<'py, Self>,
         fd: &Bound<'py, PyAny>,
         callback: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Self::add_handle(slf, fd, Direction::Write, callback, args)
+        Self::add_handle(slf, fd, Direction::Write, callback, args, context)
     }
 
     /// Ends what `_add_reader` began; ``False`` if there was nothing.
@@ -120,16 +122,18 @@ impl LoopCore {
         direction: Direction,
         callback: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let core = slf.get();
         core.with_open(py, |_| ())?;
         let number = descriptor(fd)?;
         let (handle, entry) = if core.is_debug() {
-            let handle = slf.call_method1(intern!(py, "_handle_in_debug"), (callback, args))?;
+            let checked = intern!(py, "_handle_in_debug");
+            let handle = slf.call_method1(checked, (callback, args, context))?;
             (handle.clone(), Callback::Foreign(handle.unbind()))
         } else {
-            let handle = Bound::new(py, Handle::new(slf, callback, args, None)?)?;
+            let handle = Bound::new(py, Handle::new(slf, callback, args, context)?)?;
             (handle.clone().into_any(), Callback::Handle(handle.unbind()))
         };
         core.watch(py, number, direction, entry)?;

@@ -30,22 +30,32 @@ pub(crate) struct Acceptor {
     server: Py<PyAny>,
     /// At most this many connections, and at least one, are accepted per event.
     backlog: i64,
+    /// Of which each connection gets a copy.
     context: Py<PyAny>,
+    /// A connection's callbacks all run in its copy, as asyncio has it from Python 3.15 on.
+    context_is_shared: bool,
 }
 
 #[pymethods]
 impl Acceptor {
     /// Begins to accept on `sock`, which is listening and non-blocking.
     #[new]
+    #[pyo3(signature = (event_loop, sock, protocol_factory, server, backlog, context=None))]
     fn new<'py>(
         event_loop: &Bound<'py, LoopCore>,
         sock: &Bound<'py, PyAny>,
         protocol_factory: Py<PyAny>,
         server: Py<PyAny>,
         backlog: i64,
+        context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Py<Self>> {
         let py = event_loop.py();
         let fd = descriptor(&sock.call_method0(intern!(py, "fileno"))?)?;
+        let context_is_shared = context.is_some();
+        let context = match context {
+            Some(context) => context.call_method0(intern!(py, "copy"))?,
+            None => context::copy_current(py)?,
+        };
         let acceptor = Self {
             event_loop: event_loop.clone().unbind(),
             sock: sock.clone().unbind(),
@@ -53,7 +63,8 @@ impl Acceptor {
             protocol_factory,
             server,
             backlog,
-            context: context::copy_current(py)?.unbind(),
+            context: context.unbind(),
+            context_is_shared,
         };
         let acceptor = Py::new(py, acceptor)?;
         let callback = Callback::Accept(acceptor.clone_ref(py));
@@ -90,7 +101,9 @@ impl Acceptor {
                 Ok((connection, address)) => {
                     // What one connection's protocol factory sets the next must not see.
                     let context = context::copy_current(py)?;
-                    context::run_in(&context, || this.connect(py, connection, address.as_ref()))?;
+                    context::run_in(&context, || {
+                        this.connect(&context, connection, address.as_ref())
+                    })?;
                 }
                 Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => return Ok(()),
                 Err(errno) => {
@@ -98,7 +111,8 @@ impl Acceptor {
                     // else is reported by the loop.
                     let failed = intern!(py, "_accept_failed");
                     let error = errno_error(py, errno).into_value(py);
-                    let server = (&this.protocol_factory, &this.server, this.backlog);
+                    let context = this.context_is_shared.then_some(&this.context);
+                    let server = (&this.protocol_factory, &this.server, this.backlog, context);
                     this.event_loop.bind(py).call_method1(failed, (error, &this.sock, server))?;
                     return Ok(());
                 }
@@ -120,10 +134,11 @@ impl Acceptor {
     /// is closed and, in debug mode, the failure reported: asyncio's way.
     fn connect(
         &self,
-        py: Python<'_>,
+        context: &Bound<'_, PyAny>,
         connection: OwnedFd,
         address: Option<&SocketAddrAny>,
     ) -> PyResult<()> {
+        let py = context.py();
         let event_loop = self.event_loop.bind(py);
         let sock = self.socket_object(py, connection)?;
         let extra = PyDict::new(py);
@@ -132,7 +147,9 @@ impl Acceptor {
             .and_then(|()| self.protocol_factory.bind(py).call0())
             .and_then(|protocol| {
                 let server = self.server.bind(py);
-                StreamTransport::create(event_loop, &sock, protocol, extra.clone(), server)
+                let context = self.context_is_shared.then_some(context);
+                let extra = extra.clone();
+                StreamTransport::create(event_loop, &sock, protocol, extra, server, context)
             });
         match made {
             Ok(()) => Ok(()),

@@ -79,8 +79,12 @@ pub(super) struct Life {
     pub(super) connection_made: Option<Py<PyAny>>,
     /// The future that is done when `connection_made` has been called.
     pub(super) waiter: Option<Py<PyAny>>,
-    /// In which the protocol's callbacks run, copied when the transport was made.
+    /// In which the protocol's callbacks run: the one that was given, or a copy of the one in which
+    /// the transport was made.
     pub(super) context: Py<PyAny>,
+    /// A context was given, as asyncio does from Python 3.15 on: all callbacks run in that very
+    /// one. Otherwise what `connection_made` and `connection_lost` set is their own affair.
+    pub(super) context_is_shared: bool,
     /// The exception for `connection_lost`, and the context it is called in.
     pub(super) lost_with: Option<(Py<PyAny>, Py<PyAny>)>,
     pub(super) marks: WaterMarks,
@@ -138,6 +142,7 @@ impl BaseTransport {
         protocol: &Bound<'py, PyAny>,
         waiter: Option<Bound<'py, PyAny>>,
         extra: Option<Bound<'py, PyDict>>,
+        context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Self> {
         let py = event_loop.py();
         let fd: RawFd = sock.call_method0(intern!(py, "fileno"))?.extract()?;
@@ -151,13 +156,18 @@ impl BaseTransport {
         // Bound here and not when it is called: what is no protocol fails at once.
         let connection_made = protocol.getattr(intern!(py, "connection_made"))?;
         describe_socket(&extra, sock)?;
-        let context = context::copy_current(py)?.unbind();
+        let context_is_shared = context.is_some();
+        let context = match context {
+            Some(context) => context.unbind(),
+            None => context::copy_current(py)?.unbind(),
+        };
         let life = Life {
             sock: Some(sock.clone().unbind()),
             protocol: Some(protocol.clone().unbind()),
             connection_made: Some(connection_made.unbind()),
             waiter: waiter.map(Bound::unbind),
             context,
+            context_is_shared,
             lost_with: None,
             marks: WaterMarks::default(),
             protocol_paused: false,
@@ -193,6 +203,12 @@ impl BaseTransport {
     #[inline]
     pub(super) fn context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.with(py, |life| life.context.clone_ref(py)).into_bound(py)
+    }
+
+    /// The context that was given, if one was.
+    pub(super) fn shared_context<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.with(py, |life| life.context_is_shared.then(|| life.context.clone_ref(py)))
+            .map(|context| context.into_bound(py))
     }
 
     pub(super) fn unwatch(&self, py: Python<'_>, direction: Direction) -> PyResult<()> {
@@ -258,6 +274,12 @@ impl BaseTransport {
     fn sock<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.with(py, |life| life.sock.as_ref().map(|sock| sock.clone_ref(py)))
             .map(|sock| sock.into_bound(py))
+    }
+
+    /// Whether `pause_reading()` is in force; whoever asks for `is_reading()` learns less.
+    #[getter(_paused)]
+    fn is_paused(&self, py: Python<'_>) -> bool {
+        self.with(py, |life| life.paused)
     }
 
     #[getter(_sock_fd)]

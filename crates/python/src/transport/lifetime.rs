@@ -31,10 +31,13 @@ pub(super) fn start<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
     let mut told = Ok(());
     if let Some(callback) = base.with(py, |life| life.connection_made.take()) {
         let callback = callback.into_bound(py);
-        // What connection_made sets in its context is not seen by later callbacks, each of which
-        // has asyncio's loop begin from a copy of its own.
-        let copy = base.context(py).call_method0(intern!(py, "copy"))?;
-        if let Err(error) = context::run_in(&copy, || callback.call1((slf,))) {
+        let context = match base.shared_context(py) {
+            Some(context) => context,
+            // What connection_made sets in its context is not seen by later callbacks, each of
+            // which has asyncio's loop begin from a copy of its own.
+            None => base.context(py).call_method0(intern!(py, "copy"))?,
+        };
+        if let Err(error) = context::run_in(&context, || callback.call1((slf,))) {
             told = callback_failed(base, &callback, (slf,).into_pyobject(py)?, error);
         }
     }
@@ -137,7 +140,8 @@ fn release<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
     T::release(slf)
 }
 
-/// Has `connection_lost(error)` called in the next turn, in a copy of the current context.
+/// Has `connection_lost(error)` called in the next turn: in the context that the transport was
+/// given, or else in a copy of the current one.
 pub(super) fn lose<T: Transport>(slf: &Bound<'_, T>, error: Option<PyErr>) -> PyResult<()> {
     let py = slf.py();
     let base = base(slf);
@@ -148,10 +152,13 @@ pub(super) fn lose<T: Transport>(slf: &Bound<'_, T>, error: Option<PyErr>) -> Py
     if base.with(py, |life| life.connection_lost > 0) {
         return Ok(());
     }
-    let context = context::copy_current(py)?.unbind();
+    let context = match base.shared_context(py) {
+        Some(context) => context,
+        None => context::copy_current(py)?,
+    };
     base.with(py, |life| {
         life.connection_lost = 1;
-        life.lost_with = Some((error, context));
+        life.lost_with = Some((error, context.unbind()));
     });
     base.core().push(py, T::callback(Step::Lost, slf.clone().unbind()))
 }

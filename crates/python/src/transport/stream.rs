@@ -59,11 +59,12 @@ impl StreamTransport {
         protocol: Bound<'py, PyAny>,
         extra: Bound<'py, PyDict>,
         server: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let py = event_loop.py();
         let waiter = py.None();
         let class = imported::stream_transport_class(py)?;
-        class.call1((event_loop, sock, protocol, waiter, extra, server)).map(drop)
+        class.call1((event_loop, sock, protocol, waiter, extra, server, context)).map(drop)
     }
 }
 
@@ -122,7 +123,10 @@ impl Transport for StreamTransport {
 #[pymethods]
 impl StreamTransport {
     #[new]
-    #[pyo3(signature = (event_loop, sock, protocol, waiter=None, extra=None, server=None))]
+    #[pyo3(signature = (
+        event_loop, sock, protocol, waiter=None, extra=None, server=None, context=None,
+    ))]
+    #[allow(clippy::too_many_arguments)] // asyncio's own
     fn new<'py>(
         event_loop: &Bound<'py, LoopCore>,
         sock: &Bound<'py, PyAny>,
@@ -130,9 +134,10 @@ impl StreamTransport {
         waiter: Option<Bound<'py, PyAny>>,
         extra: Option<Bound<'py, PyDict>>,
         server: Option<Bound<'py, PyAny>>,
+        context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let buffered = is_buffered(protocol)?;
-        let base = BaseTransport::new(event_loop, sock, protocol, waiter, extra)?;
+        let base = BaseTransport::new(event_loop, sock, protocol, waiter, extra, context)?;
         base.socket.set_nodelay();
         let state = State {
             buffered,

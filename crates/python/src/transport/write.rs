@@ -25,6 +25,10 @@ use crate::imported;
 /// and the peer can begin.
 const SEND_AT_ONCE: usize = 64 * 1024;
 
+/// What `write` takes, in asyncio's words.
+const WRITABLE: &str =
+    if cfg!(Py_3_14) { "bytes, bytearray, or memoryview object" } else { "bytes-like object" };
+
 #[pymethods]
 impl StreamTransport {
     /// Sends bytes, without blocking: what cannot be sent now is buffered.
@@ -35,9 +39,9 @@ impl StreamTransport {
             || data.is_instance_of::<PyByteArray>()
             || data.is_instance_of::<PyMemoryView>();
         if !known {
-            let message = "data argument must be a bytes-like object, not ";
             let name = data.get_type().name()?.repr()?;
-            return Err(PyTypeError::new_err(format!("{message}{name}")));
+            let message = format!("data argument must be a {WRITABLE}, not {name}");
+            return Err(PyTypeError::new_err(message));
         }
         let this = slf.get();
         let py = slf.py();
@@ -61,19 +65,21 @@ impl StreamTransport {
         if !list_of_data.is_truthy()? {
             return Ok(());
         }
-        let pieces = list_of_data
-            .try_iter()?
-            .map(|data| {
-                let data = data?;
-                // A memoryview says what is wrong with what is not bytes.
-                let checked = if data.is_instance_of::<PyBytes>() {
-                    data
-                } else {
-                    PyMemoryView::from(&data)?.into_any()
-                };
-                Piece::of(&checked)
-            })
-            .collect::<PyResult<Vec<_>>>()?;
+        let mut pieces = Vec::new();
+        for data in list_of_data.try_iter()? {
+            let data = data?;
+            if cfg!(Py_3_14) && !data.is_truthy()? {
+                // asyncio passes over what is empty before it looks at what it is.
+                continue;
+            }
+            // A memoryview says what is wrong with what is not bytes.
+            let checked = if data.is_instance_of::<PyBytes>() {
+                data
+            } else {
+                PyMemoryView::from(&data)?.into_any()
+            };
+            pieces.push(Piece::of(&checked)?);
+        }
         if lifetime::is_late_write(base(slf), py)? {
             return Ok(());
         }
