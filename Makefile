@@ -119,7 +119,7 @@ conformance: $(addprefix conformance-,$(tested)) ## Run CPython's own asyncio te
 # Options of the judge, as `make conformance PY=3.13 JUDGE="test_events -k '*sendfile*'"`.
 conformance-cp3%: wheel-cp3%
 	@mkdir -p $(REPORTS)
-	@cd tests && ../.venvs/cp3$*/bin/python -m conformance $(JUDGE) 2>&1 | tee ../$(REPORTS)/conformance-cp3$*.log
+	@cd tests && $(CURDIR)/.venvs/cp3$*/bin/python -m conformance $(JUDGE) 2>&1 | tee ../$(REPORTS)/conformance-cp3$*.log
 
 # On one Python, the newest that is tested.
 MINUTES := 2

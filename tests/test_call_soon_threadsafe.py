@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -145,6 +147,46 @@ def test_the_handle_can_be_cancelled(loop: Loop) -> None:
     loop.call_soon_threadsafe(loop.stop)
     loop.run_forever()
     assert ran == []
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="cancel() waits from 3.14 on")
+def test_cancelling_from_another_thread_waits_for_the_callback_that_runs(loop: Loop) -> None:
+    begun, told = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def callback() -> None:
+        begun.set()
+        told.wait()
+        for _ in range(100):
+            time.sleep(0)  # whoever does not wait gets past here
+        order.append("ran")
+
+    handle = loop.call_soon_threadsafe(callback)
+
+    def cancel() -> None:
+        begun.wait()
+        told.set()
+        handle.cancel()
+        order.append("cancelled")
+        assert handle.cancelled()
+        loop.call_soon_threadsafe(loop.stop)
+
+    with thread(cancel):
+        loop.run_forever()
+    assert order == ["ran", "cancelled"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="cancel() takes a lock from 3.14 on")
+def test_a_callback_can_cancel_its_own_handle(loop: Loop) -> None:
+    handles: list[asyncio.Handle] = []
+
+    def callback() -> None:
+        handles[0].cancel()
+        loop.stop()
+
+    handles.append(loop.call_soon_threadsafe(callback))
+    loop.run_forever()
+    assert handles[0].cancelled()
 
 
 def test_after_close_it_raises(loop: Loop) -> None:

@@ -6,8 +6,10 @@ import asyncio
 import contextvars
 import signal
 import socket
+import sys
 import threading
 
+import pytest
 from support.loops import Loop
 from support.net import connected, served, socket_pair, turns
 from support.protocols import Recorder
@@ -210,6 +212,55 @@ async def test_a_servers_protocols_see_the_context_of_create_server(loop: Loop) 
             await protocols[0].got(1)
         await protocols[0].lost()
     assert {event[-1] for event in protocols[0].events} == {"serving"}
+
+
+class ContextCounter(ContextRecorder):
+    """Adds a mark to the context variable with each call."""
+
+    def record(self, *event: object) -> None:
+        super().record(*event)
+        name.set(name.get() + "+")
+
+
+async def test_what_a_servers_protocol_sets_stays_with_its_connection(loop: Loop) -> None:
+    name.set("serving")
+    async with served(loop, ContextCounter) as (_, address, protocols):
+        for connection in range(2):
+            with socket.create_connection(address) as peer:
+                peer.send(b"x")
+                while len(protocols) == connection:
+                    await asyncio.sleep(0)
+                await protocols[connection].got(1)
+            await protocols[connection].lost()
+    for protocol in protocols:
+        seen = {event[0]: event[-1] for event in protocol.events}
+        assert seen["made"] == "serving"
+        if sys.version_info >= (3, 15):
+            # All callbacks of a connection run in one context of its own.
+            assert seen == {"made": "serving", "data": "serving+", "eof": "serving++"} | {
+                "lost": "serving+++"
+            }
+        else:
+            assert seen["data"] == "serving"
+    assert name.get() == "serving"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="connections have a context from 3.15 on")
+async def test_what_a_clients_protocol_sets_stays_with_its_connection(loop: Loop) -> None:
+    name.set("connecting")
+    async with connected(loop, ContextCounter) as (_, protocol, peer):
+        name.set("later")
+        peer.send(b"x")
+        await protocol.got(1)
+        peer.close()
+        await protocol.lost()
+    assert [(event[0], event[-1]) for event in protocol.events] == [
+        ("made", "connecting"),
+        ("data", "connecting+"),
+        ("eof", "connecting++"),
+        ("lost", "connecting+++"),
+    ]
+    assert name.get() == "later"
 
 
 async def test_start_server_handlers_run_each_in_a_context_of_their_own(loop: Loop) -> None:

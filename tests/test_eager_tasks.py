@@ -128,3 +128,31 @@ async def test_many_eager_tasks_interleave(eager: Loop, loop: Loop) -> None:
     await asyncio.gather(*tasks)
     assert order == [(step, name) for step in range(3) for name in range(5)]
     await turns()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="eager_start came with Python 3.14")
+async def test_a_single_task_can_be_started_eagerly(loop: Loop) -> None:
+    steps: list[str] = []
+
+    async def walk() -> str:
+        steps.append("first")
+        await asyncio.sleep(0)
+        return "done"
+
+    task = loop.create_task(walk(), eager_start=True, name="walker")
+    assert steps == ["first"]
+    assert task.get_name() == "walker"
+    assert await task == "done"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="eager_start came with Python 3.14")
+async def test_a_single_task_can_be_kept_from_starting_eagerly(eager: Loop, loop: Loop) -> None:
+    steps: list[str] = []
+
+    async def walk() -> None:
+        steps.append("first")
+
+    task = asyncio.create_task(walk(), eager_start=False)
+    assert steps == []
+    await task
+    assert steps == ["first"]

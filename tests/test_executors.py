@@ -234,11 +234,15 @@ if __name__ == "__main__":
 """
 
 
+MULTIPROCESSING = "ignore:Module globals is missing a __spec__.loader:DeprecationWarning"
+"""Of the module as which it runs a program anew, when that raises, from Python 3.15 on."""
+
+
 def test_a_pool_of_spawned_processes(loop_kind: str, tmp_path: Path) -> None:
     program = tmp_path / "processes.py"
     program.write_text(PRELUDE.format(kind=loop_kind) + PROCESSES)
     done = subprocess.run(
-        [sys.executable, *STRICT, str(program)],
+        [sys.executable, *STRICT, "-W", MULTIPROCESSING, str(program)],
         env=environment(),
         capture_output=True,
         text=True,

@@ -57,7 +57,9 @@ def make(folder: Path, kind: Kind, path: tuple[Path, ...] = ()) -> Environment:
     (folder / "pyvenv.cfg").write_text(f"home = {base.parent}\n")
     environment.python.symlink_to(base)
     environment.census.touch()
-    seen = [*path, PACKAGE.parent, *site.getsitepackages()]
+    # Python 3.15 complains of folders that do not exist, on the standard error of every child.
+    packages_of_this = [entry for entry in site.getsitepackages() if Path(entry).is_dir()]
+    seen = [*path, PACKAGE.parent, *packages_of_this]
     arrange = f"substitution.arrange({kind!r}, {str(environment.census)!r})"
     (packages / "conformance.pth").write_text(
         "".join(f"{entry}\n" for entry in seen)

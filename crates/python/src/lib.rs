@@ -25,6 +25,8 @@ mod transport;
 
 #[pymodule(gil_used = false)]
 mod _rondel {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::event_loop::ForeignTimer;
     #[pymodule_export]
@@ -48,6 +50,11 @@ mod _rondel {
     use crate::transport::datagram::DatagramTransport;
     #[pymodule_export]
     use crate::transport::stream::StreamTransport;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::ffi::interpreter::refuse_subinterpreters(module)
+    }
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // a Python name

@@ -119,7 +119,7 @@ impl DatagramTransport {
             Some(address) if address.is_truthy()? => Some(address.unbind()),
             _ => None,
         };
-        let base = BaseTransport::new(event_loop, sock, protocol, waiter, extra)?;
+        let base = BaseTransport::new(event_loop, sock, protocol, waiter, extra, None)?;
         let peer = base.extra.bind(py).get_item(intern!(py, "peername"))?;
         let datagram = Self {
             family: AddressFamily::from_raw(family),
