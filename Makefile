@@ -172,8 +172,8 @@ lint-python: .venv/.lint ## Check the Python code: ruff
 .PHONY: lint-types
 lint-types: .venv/.lint ## Check the types, for the oldest and the newest Python: mypy
 	mypy --python-version 3.11
-	mypy --python-version 3.14
-	mypy --python-version 3.14 --no-warn-unused-ignores $(addprefix --disable-error-code=,$(wrong_on_purpose)) tests
+	mypy --python-version 3.15
+	mypy --python-version 3.15 --no-warn-unused-ignores $(addprefix --disable-error-code=,$(wrong_on_purpose)) tests
 
 # Tests pass wrong types, and use what some Pythons lack, to see what happens.
 wrong_on_purpose = arg-type assignment attr-defined call-arg call-overload comparison-overlap \

@@ -110,10 +110,10 @@ def _load(program: Program, main: ModuleType) -> CodeType:
     _begin(program, os.path.dirname(os.path.realpath(path)))
     _locate(main, path)
     if content.startswith(MAGIC_NUMBER):
-        main.__loader__ = SourcelessFileLoader("__main__", path)
+        vars(main)["__loader__"] = SourcelessFileLoader("__main__", path)
         # A .pyc file: magic number, flags, and two words on its source, each of 4 bytes.
         return marshal.loads(content[16:])  # type: ignore[no-any-return]
-    main.__loader__ = SourceFileLoader("__main__", path)
+    vars(main)["__loader__"] = SourceFileLoader("__main__", path)
     try:
         return compile(content, path, "exec", dont_inherit=True)
     except SyntaxError:
