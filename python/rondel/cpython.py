@@ -35,6 +35,7 @@ __all__ = [
     "describe_handle",
     "detach_from_server",
     "forget_last_frame",
+    "forget_unix_server",
     "set_none_unless_cancelled",
     "socket_family",
 ]
@@ -70,20 +71,25 @@ if TYPE_CHECKING:
 
         _csock: Any
         _debug: bool
+        _default_executor: Any
         _internal_fds: int
         _old_agen_hooks: Any
         _signal_handlers: dict[int, asyncio.Handle]
         _stopping: bool
         _thread_id: int | None
+        _transports: Any
 
+        def _add_reader(self, fd: Any, callback: Any, *args: Any) -> asyncio.Handle: ...
         def _asyncgen_finalizer_hook(self, agen: Any) -> None: ...
         def _asyncgen_firstiter_hook(self, agen: Any) -> None: ...
         def _check_callback(self, callback: Any, method: str) -> None: ...
         def _check_closed(self) -> None: ...
         def _check_running(self) -> None: ...
         def _check_thread(self) -> None: ...
+        async def _connect_sock(self, *args: Any) -> Any: ...
         def _ensure_fd_no_transport(self, fd: Any) -> None: ...
         def _make_datagram_transport(self, *args: Any) -> Any: ...
+        def _remove_reader(self, fd: Any) -> bool: ...
         def _make_subprocess_transport(self, *args: Any, **options: Any) -> Any: ...
         def _run_forever_cleanup(self) -> None: ...
         def _run_forever_setup(self) -> None: ...
@@ -140,6 +146,16 @@ else:
                 sys.set_asyncgen_hooks(*self._old_agen_hooks)
                 self._old_agen_hooks = None
 
+        def _do_shutdown(self, future: asyncio.Future[None]) -> None:
+            # As 3.13 has it: before, a cancelled wait ended in an InvalidStateError.
+            try:
+                self._default_executor.shutdown(wait=True)
+                if not self.is_closed():
+                    self.call_soon_threadsafe(set_none_unless_cancelled, future)
+            except Exception as error:  # noqa: BLE001 - it is handed over
+                if not self.is_closed() and not future.cancelled():
+                    self.call_soon_threadsafe(future.set_exception, error)
+
 
 # A server counts its connections on 3.11 and 3.12, and knows them from 3.13 on.
 _SERVER_KNOWS_TRANSPORTS = "transport" in inspect.signature(_base_events.Server._attach).parameters
@@ -184,6 +200,12 @@ def forget_last_frame(handle: Any) -> None:
     """Leave the caller's frame as the last of where a handle was created."""
     if handle._source_traceback:
         del handle._source_traceback[-1]
+
+
+def forget_unix_server(loop: Any, sock: object) -> None:
+    """Leave the path of a unix socket that is not served after all to its owner."""
+    # Kept from 3.13 on, when servers began to remove the paths of their sockets.
+    getattr(loop, "_unix_server_sockets", {}).pop(sock, None)
 
 
 def set_none_unless_cancelled(future: asyncio.Future[None]) -> None:

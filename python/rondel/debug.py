@@ -12,8 +12,8 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
+from rondel.cancellation import CancellableCalls
 from rondel.cpython import ThreadSafeHandle, forget_last_frame
-from rondel.sock_calls import SockCalls
 
 if TYPE_CHECKING:
     from rondel._rondel import ForeignTimer
@@ -33,7 +33,7 @@ class _DebugTimerHandle(events.TimerHandle):
 _DebugTimerHandle.__name__ = "TimerHandle"
 
 
-class DebugScheduling(SockCalls):
+class DebugScheduling(CancellableCalls):
     """A loop with the debug half of `call_soon` and its kin, called by the native core."""
 
     def _call_soon_in_debug(
