@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 from support.certificates import Certificates
+from support.fuzz import ROUNDS, SEED, replay
 from support.leaks import ErrorLog, Ledger, Strays
 from support.loops import (
     STDLIB,
@@ -59,8 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
         )
 
 
-def pytest_report_header() -> str:
-    return f"loops: {', '.join(kinds())}"
+def pytest_report_header() -> list[str]:
+    return [f"loops: {', '.join(kinds())}", f"fuzz: {replay(SEED, ROUNDS)}"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -14,8 +14,16 @@ from typing import Any
 
 import pytest
 from support.leaks import Strays
-from support.loops import Loop, LoopFactory
-from support.net import connected, receive_all, receive_exactly, socket_pair, turns
+from support.loops import STDLIB, Loop, LoopFactory
+from support.net import (
+    connected,
+    end,
+    listening,
+    receive_all,
+    receive_exactly,
+    socket_pair,
+    turns,
+)
 from support.protocols import BufferedRecorder, Recorder
 
 
@@ -339,3 +347,40 @@ async def test_connection_lost_may_start_anew(loop: Loop) -> None:
         transport.abort()
         await protocol.lost()
         await turns(1)
+
+
+async def test_closing_within_any_callback(loop: Loop, loop_kind: str) -> None:
+    """A protocol closes or aborts in each of its callbacks; the end is told once, and last."""
+    moments = ["made", "data", "eof", "pause"]
+    if loop_kind != STDLIB:
+        moments.append("resume")  # the standard transport closes twice then, and fails
+    for moment in moments:
+        for method in ("close", "abort"):
+
+            class Closes(Recorder):
+                when, how = moment, method
+
+                def record(self, *event: object) -> None:
+                    super().record(*event)
+                    if event[0] == self.when:
+                        getattr(self.transport, self.how)()
+
+            with listening() as server:
+                transport, protocol = await loop.create_connection(Closes, *server.getsockname())
+                peer, _ = server.accept()
+            peer.setblocking(False)
+            with peer:
+                if moment in ("pause", "resume"):
+                    transport.write(bytes(10_000_000))
+                    if not transport.is_closing():
+                        while not protocol.count("resume"):
+                            await loop.sock_recv(peer, 1 << 20)
+                if not transport.is_closing():
+                    await loop.sock_sendall(peer, b"data")
+                    peer.shutdown(socket.SHUT_WR)
+                else:
+                    peer.close()
+                await protocol.lost()
+            assert protocol.names()[-1] == "lost"
+            assert protocol.count("lost") == 1
+            await end(transport, protocol)
