@@ -35,7 +35,7 @@ build: .venv/.build ## Build for release; .venv/bin/python can import it
 	@$(PYTHON) $(pip_install) -r requirements/build.txt -r requirements/examples.txt
 	@touch $@
 
-.venv/.lint: .venv/.build requirements/lint.txt requirements/test.txt
+.venv/.lint: .venv/.build requirements/lint.txt requirements/test.txt requirements/bench.txt
 	@echo "Installing the linters into .venv"
 	@$(PYTHON) $(pip_install) -r requirements/lint.txt
 	@touch $@
