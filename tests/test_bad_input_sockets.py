@@ -22,6 +22,8 @@ VALUES: dict[str, Any] = {
     "zero": 0,
     "minus one": -1,
     "number": 100,
+    "beyond a signed size": 2**63,
+    "beyond any size": 2**64,
     "float": 1.5,
     "true": True,
     "text": "text",

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
+
+if sys.version_info < (3, 12):
+    # What a child receives is not its parent's; from 3.12 on asyncio sees to it.
+    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
 
 
 class SignalPipe:

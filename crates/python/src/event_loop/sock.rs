@@ -76,6 +76,10 @@ impl LoopCore {
         data: &Bound<'py, PyAny>,
     ) -> Result<'py> {
         SockCall::begin(slf, sock, || {
+            if !is_plain(sock)? {
+                // asyncio sends first, so what is no socket fails here, whatever the data is.
+                sock.getattr(intern!(sock.py(), "send"))?;
+            }
             Ok(Operation::SendAll { data: data.clone().unbind(), sent: AtomicUsize::new(0) })
         })
     }
@@ -104,7 +108,9 @@ impl LoopCore {
 /// How many bytes to receive; `None` if that is for the socket object to judge.
 fn size(sock: &Bound<'_, PyAny>, number: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     let plain = is_plain(sock)? && number.is_exact_instance_of::<PyInt>();
-    Ok(if plain { number.extract().ok() } else { None })
+    // As large as a Py_ssize_t at most; what is larger is for Python's own method to refuse.
+    let number = if plain { number.extract::<isize>().ok() } else { None };
+    Ok(number.and_then(|number| usize::try_from(number).ok()))
 }
 
 /// The operation that is a method of the socket object.

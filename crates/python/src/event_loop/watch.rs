@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
@@ -156,6 +156,8 @@ impl LoopCore {
         }
         let number = match descriptor(fd) {
             Ok(number) => number,
+            // No descriptor is so large.
+            Err(error) if error.is_instance_of::<PyOverflowError>(py) => return Ok(false),
             // Closed meanwhile: the object itself says which descriptor it was.
             Err(error) => core
                 .with_open(py, |open| {
@@ -188,12 +190,19 @@ fn cancel(py: Python<'_>, waiter: Option<Notify<Callback>>) -> PyResult<bool> {
 /// The descriptor that a number, or an object with `fileno()`, stands for.
 ///
 /// # Errors
-/// `ValueError` as `selectors` raises it.
+/// `ValueError` as `selectors` raises it; `OverflowError`, as polling raises it, for what no C int
+/// can hold.
 pub(crate) fn descriptor(fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     let py = fd.py();
     let invalid = |_| PyValueError::new_err(format!("Invalid file object: {}", display(fd)));
     let number: i64 = if fd.is_instance_of::<PyInt>() {
-        fd.extract().map_err(invalid)?
+        match fd.extract() {
+            Ok(number) => number,
+            Err(_) if fd.lt(0)? => {
+                return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")));
+            }
+            Err(_) => i64::MAX,
+        }
     } else {
         let number = fd.call_method0(intern!(py, "fileno")).map_err(invalid)?;
         py.get_type::<PyInt>()
@@ -203,6 +212,9 @@ pub(crate) fn descriptor(fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     };
     match RawFd::try_from(number) {
         Ok(descriptor) if descriptor >= 0 => Ok(descriptor),
+        Err(_) if number > 0 => {
+            Err(PyOverflowError::new_err("Python int too large to convert to C int"))
+        }
         _ => Err(PyValueError::new_err(format!("Invalid file descriptor: {number}"))),
     }
 }
