@@ -19,7 +19,12 @@ from typing import Any
 from rondel import children, cpython, reports
 from rondel._rondel import Acceptor
 from rondel.debug import DebugScheduling
-from rondel.transport import DatagramTransport, StreamTransport
+from rondel.transport import (
+    DatagramTransport,
+    ReadPipeTransport,
+    StreamTransport,
+    WritePipeTransport,
+)
 from rondel.wakeup import SignalPipe
 from rondel.watched import WatchedDescriptors
 
@@ -115,6 +120,24 @@ class Loop(DebugScheduling):
         transport: asyncio.DatagramTransport = made
         return transport
 
+    def _make_read_pipe_transport(
+        self,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> ReadPipeTransport:
+        return ReadPipeTransport(self, pipe, protocol, waiter, extra)
+
+    def _make_write_pipe_transport(
+        self,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> WritePipeTransport:
+        return WritePipeTransport(self, pipe, protocol, waiter, extra)
+
     def _make_ssl_transport(
         self,
         rawsock: socket.socket,
@@ -192,6 +215,6 @@ class Loop(DebugScheduling):
     _callback_was_slow = staticmethod(reports.callback_was_slow)
     _stray_exception = reports.stray_exception
     _transport_failed = reports.transport_failed
-    _flow_control_failed = reports.flow_control_failed
+    _report_failure = reports.report_failure
     _connection_failed = reports.connection_failed
     _accept_failed = reports.accept_failed

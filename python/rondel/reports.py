@@ -60,22 +60,15 @@ def transport_failed(
 ) -> None:
     """Report what ends a connection; the network's own errors are not worth it."""
     if not isinstance(error, OSError):
-        self.call_exception_handler(
-            {
-                "message": message,
-                "exception": error,
-                "transport": transport,
-                "protocol": protocol,
-            }
-        )
+        report_failure(self, transport, protocol, error, message)
     elif self.get_debug():
         _selector_events.logger.debug("%r: %s", transport, message, exc_info=error)
 
 
-def flow_control_failed(
+def report_failure(
     self: Loop, transport: Any, protocol: Any, error: BaseException, message: str
 ) -> None:
-    """Report what `pause_writing` or `resume_writing` raised."""
+    """Report an error of a transport or of its protocol."""
     self.call_exception_handler(
         {
             "message": message,

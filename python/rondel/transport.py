@@ -17,19 +17,33 @@ class StreamTransport(_rondel.StreamTransport):
     """
 
     def __del__(self, _warn: Callable[..., Any] = warnings.warn) -> None:
-        _close_forgotten(self, _warn)
+        if self._sock is not None:
+            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+            self._abandon()
 
 
 class DatagramTransport(_rondel.DatagramTransport):
     """A datagram socket and its protocol; see asyncio's "Transports and Protocols"."""
 
     def __del__(self, _warn: Callable[..., Any] = warnings.warn) -> None:
-        _close_forgotten(self, _warn)
+        if self._sock is not None:
+            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+            self._abandon()
 
 
-def _close_forgotten(
-    transport: StreamTransport | DatagramTransport, warn: Callable[..., Any]
-) -> None:
-    if transport._sock is not None:
-        warn(f"unclosed transport {transport!r}", ResourceWarning, source=transport)
-        transport._abandon()
+class ReadPipeTransport(_rondel.ReadPipeTransport):
+    """The reading end of a pipe and its protocol; see asyncio's "Transports and Protocols"."""
+
+    def __del__(self, _warn: Callable[..., Any] = warnings.warn) -> None:
+        if self._pipe is not None:
+            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+            self._abandon()
+
+
+class WritePipeTransport(_rondel.WritePipeTransport):
+    """The writing end of a pipe and its protocol; see asyncio's "Transports and Protocols"."""
+
+    def __del__(self, _warn: Callable[..., Any] = warnings.warn) -> None:
+        if self._pipe is not None:
+            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+            self._abandon()

@@ -13,7 +13,9 @@ use crate::thread_safe_handle::ThreadSafeHandle;
 use crate::transport::accept::Acceptor;
 use crate::transport::base::Step;
 use crate::transport::datagram::DatagramTransport;
+use crate::transport::read_pipe::ReadPipeTransport;
 use crate::transport::stream::StreamTransport;
+use crate::transport::write_pipe::WritePipeTransport;
 
 /// One entry of the ready queue, one timer or one descriptor's waiter: two words, no box.
 #[derive(Clone)]
@@ -29,6 +31,10 @@ pub(crate) enum Callback {
     Stream(Step, Py<StreamTransport>),
     /// A step in the life of a datagram transport.
     Datagram(Step, Py<DatagramTransport>),
+    /// A step in the life of the transport of a pipe's reading end.
+    ReadPipe(Step, Py<ReadPipeTransport>),
+    /// A step in the life of the transport of a pipe's writing end.
+    WritePipe(Step, Py<WritePipeTransport>),
     /// A descriptor is ready for a call that waits for it.
     Sock(Py<SockCall>),
     /// Connections wait to be accepted.
@@ -57,6 +63,8 @@ impl Callback {
             }
             Self::Stream(step, transport) => step.run(transport.bind(py)),
             Self::Datagram(step, transport) => step.run(transport.bind(py)),
+            Self::ReadPipe(step, transport) => step.run(transport.bind(py)),
+            Self::WritePipe(step, transport) => step.run(transport.bind(py)),
             Self::Sock(call) => SockCall::ready(call.bind(py)),
             Self::Accept(acceptor) => Acceptor::accept_ready(acceptor.bind(py)),
             Self::Signals(core) => LoopCore::signals_arrived(core.bind(py)),
@@ -66,6 +74,11 @@ impl Callback {
     /// The object behind it, for reports.
     pub(crate) fn object<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.pointer().clone_ref(py).into_bound(py)
+    }
+
+    /// Whether it is this object's.
+    pub(crate) fn is<T>(&self, object: &Bound<'_, T>) -> bool {
+        self.pointer().is(object)
     }
 
     pub(crate) fn visit(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -80,6 +93,8 @@ impl Callback {
             Self::Foreign(object) => object,
             Self::Stream(_, object) => object.as_any(),
             Self::Datagram(_, object) => object.as_any(),
+            Self::ReadPipe(_, object) => object.as_any(),
+            Self::WritePipe(_, object) => object.as_any(),
             Self::Sock(object) => object.as_any(),
             Self::Accept(object) => object.as_any(),
             Self::Signals(object) => object.as_any(),

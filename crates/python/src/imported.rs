@@ -43,6 +43,14 @@ imported! {
     datagram_transport_class, PyType, "rondel.cpython", "DatagramTransportClass"
 }
 imported! {
+    /// The class of asyncio's own transports of reading ends.
+    read_pipe_transport_class, PyType, "asyncio.unix_events", "_UnixReadPipeTransport"
+}
+imported! {
+    /// The class of asyncio's own transports of writing ends.
+    write_pipe_transport_class, PyType, "asyncio.unix_events", "_UnixWritePipeTransport"
+}
+imported! {
     /// `asyncio.BufferedProtocol`.
     buffered_protocol_class, PyType, "asyncio.protocols", "BufferedProtocol"
 }

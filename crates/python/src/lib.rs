@@ -49,7 +49,11 @@ mod _rondel {
     #[pymodule_export]
     use crate::transport::datagram::DatagramTransport;
     #[pymodule_export]
+    use crate::transport::read_pipe::ReadPipeTransport;
+    #[pymodule_export]
     use crate::transport::stream::StreamTransport;
+    #[pymodule_export]
+    use crate::transport::write_pipe::WritePipeTransport;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -104,9 +104,9 @@ impl SockCall {
         let State::Waits(fd, future) = state else { return Ok(None) };
         let direction = this.operation.direction();
         let core = this.event_loop.get();
-        let own = core.with_engine(py, |engine| {
-            let waiter = engine.waiter(fd, direction);
-            matches!(waiter, Some(Notify::Callback(Callback::Sock(it))) if it.is(slf))
+        let own = core.with_engine(py, |engine| match engine.waiter(fd, direction) {
+            Some(Notify::Callback(callback)) => callback.is(slf),
+            _ => false,
         });
         if own.unwrap_or(false) {
             core.unwatch(py, fd, direction)?;

@@ -19,7 +19,7 @@ use rustix::net::{AddressFamily, SocketAddrAny};
 use crate::errors::errno_error;
 use crate::ffi::buffer::{Buffer, lend};
 use crate::ffi::bytes::bytes_filled_by;
-use crate::ffi::socket::HeldSocket;
+use crate::ffi::descriptor::HeldDescriptor;
 use crate::imported;
 use crate::transport::address;
 
@@ -141,13 +141,13 @@ pub(crate) fn is_plain(sock: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// The descriptor of a socket object, for calls that are made at once.
-fn native(sock: &Bound<'_, PyAny>) -> PyResult<HeldSocket> {
+fn native(sock: &Bound<'_, PyAny>) -> PyResult<HeldDescriptor> {
     let py = sock.py();
     let fd: RawFd = sock.call_method0(intern!(py, "fileno"))?.extract()?;
     if fd < 0 {
         return Err(errno_error(py, Errno::BADF));
     }
-    Ok(HeldSocket::new(fd))
+    Ok(HeldDescriptor::new(fd))
 }
 
 fn unless_blocked<T>(py: Python<'_>, result: Result<T, Errno>) -> PyResult<Option<T>> {

@@ -6,5 +6,5 @@ pub(crate) mod buffer;
 pub(crate) mod bytes;
 pub(crate) mod cell;
 pub(crate) mod context;
+pub(crate) mod descriptor;
 pub(crate) mod interpreter;
-pub(crate) mod socket;

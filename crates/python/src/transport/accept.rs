@@ -17,7 +17,7 @@ use crate::callback::Callback;
 use crate::errors::{ends_the_run, errno_error};
 use crate::event_loop::{LoopCore, descriptor};
 use crate::ffi::context;
-use crate::ffi::socket::HeldSocket;
+use crate::ffi::descriptor::HeldDescriptor;
 use crate::imported;
 
 /// Serves one listening socket.
@@ -25,7 +25,7 @@ use crate::imported;
 pub(crate) struct Acceptor {
     event_loop: Py<LoopCore>,
     sock: Py<PyAny>,
-    socket: HeldSocket,
+    socket: HeldDescriptor,
     protocol_factory: Py<PyAny>,
     server: Py<PyAny>,
     /// At most this many connections, and at least one, are accepted per event.
@@ -59,7 +59,7 @@ impl Acceptor {
         let acceptor = Self {
             event_loop: event_loop.clone().unbind(),
             sock: sock.clone().unbind(),
-            socket: HeldSocket::new(fd),
+            socket: HeldDescriptor::new(fd),
             protocol_factory,
             server,
             backlog,

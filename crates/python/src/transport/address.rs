@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 
 use crate::ffi::cell::AttachedCell;
-use crate::ffi::socket::unix_name;
+use crate::ffi::descriptor::unix_name;
 
 /// The size of `sun_path` in `struct sockaddr_un`; see `unix(7)`.
 const UNIX_PATH_MAX: usize = 108;

@@ -1,7 +1,7 @@
 //! `BaseTransport`: what every transport is, whatever it carries. A descriptor, the protocol that
 //! is told about it, and where the two are in their life.
 //!
-//! What asyncio's `_SelectorTransport` does, in which order and with which messages, is the
+//! What asyncio's own transports do, in which order and with which messages, is the
 //! specification. What differs between the kinds of transport is [`Transport`].
 
 use std::os::fd::RawFd;
@@ -14,15 +14,18 @@ use pyo3::prelude::*;
 use pyo3::pyclass::PyTraverseError;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyDict;
-use rondel_engine::Direction;
+use rondel_engine::{Direction, Notify};
+use rustix::fs::FileType;
+use rustix::io::Errno;
 
 use super::flow_control::WaterMarks;
 use super::lifetime;
 use crate::callback::Callback;
+use crate::errors::errno_error;
 use crate::event_loop::LoopCore;
 use crate::ffi::cell::AttachedCell;
 use crate::ffi::context;
-use crate::ffi::socket::HeldSocket;
+use crate::ffi::descriptor::HeldDescriptor;
 use crate::imported;
 
 /// What happens to a transport from outside: one entry of the ready queue.
@@ -72,8 +75,9 @@ impl Step {
 /// What is true of a transport now.
 #[allow(clippy::struct_excessive_bools)] // each is one of asyncio's own flags
 pub(super) struct Life {
-    /// The Python socket object; `None` once the connection is lost.
-    pub(super) sock: Option<Py<PyAny>>,
+    /// The Python object that owns the descriptor: a socket, or a pipe's file object; `None` once
+    /// the connection is lost.
+    pub(super) owner: Option<Py<PyAny>>,
     pub(super) protocol: Option<Py<PyAny>>,
     /// The protocol's method, until it has been called.
     pub(super) connection_made: Option<Py<PyAny>>,
@@ -102,7 +106,7 @@ pub(super) struct Life {
 #[pyclass(subclass, frozen, weakref, module = "rondel._rondel")]
 pub(crate) struct BaseTransport {
     pub(super) event_loop: Py<LoopCore>,
-    pub(super) socket: HeldSocket,
+    pub(super) descriptor: HeldDescriptor,
     pub(super) extra: Py<PyDict>,
     life: AttachedCell<Life>,
 }
@@ -121,7 +125,23 @@ pub(super) fn watch<T: Transport>(slf: &Bound<'_, T>, direction: Direction) -> P
     };
     let base = base(slf);
     let callback = T::callback(step, slf.clone().unbind());
-    base.core().watch(slf.py(), base.socket.number(), direction, callback)
+    base.core().watch(slf.py(), base.descriptor.number(), direction, callback)
+}
+
+/// Ends what [`watch`] began. A watch of somebody else's, whose file has taken the number of a pipe
+/// that was closed without a word, is left alone.
+pub(super) fn unwatch<T: Transport>(slf: &Bound<'_, T>, direction: Direction) -> PyResult<()> {
+    let py = slf.py();
+    let base = base(slf);
+    let fd = base.descriptor.number();
+    let own = base.core().with_engine(py, |engine| match engine.waiter(fd, direction) {
+        Some(Notify::Callback(callback)) => callback.is(slf),
+        _ => false,
+    });
+    if own.unwrap_or(false) {
+        base.core().unwatch(py, fd, direction)?;
+    }
+    Ok(())
 }
 
 /// Logs `message`, whose `%r` is the transport, in debug mode.
@@ -136,7 +156,7 @@ pub(super) fn log_in_debug<T: Transport>(slf: &Bound<'_, T>, message: &str) -> P
 
 impl BaseTransport {
     /// For a non-blocking socket that is now the transport's.
-    pub(super) fn new<'py>(
+    pub(super) fn of_socket<'py>(
         event_loop: &Bound<'py, LoopCore>,
         sock: &Bound<'py, PyAny>,
         protocol: &Bound<'py, PyAny>,
@@ -153,16 +173,72 @@ impl BaseTransport {
             Some(extra) => extra.copy()?,
             None => PyDict::new(py),
         };
-        // Bound here and not when it is called: what is no protocol fails at once.
         let connection_made = protocol.getattr(intern!(py, "connection_made"))?;
         describe_socket(&extra, sock)?;
+        let descriptor = HeldDescriptor::new(fd);
+        Self::new(
+            event_loop,
+            (sock, descriptor),
+            (protocol, connection_made),
+            waiter,
+            extra,
+            context,
+        )
+    }
+
+    /// For a file object that is now the transport's: a pipe, a socket or a character device,
+    /// which is made non-blocking.
+    ///
+    /// # Errors
+    /// `ValueError` with `refusal` for any other file.
+    pub(super) fn of_pipe<'py>(
+        event_loop: &Bound<'py, LoopCore>,
+        pipe: &Bound<'py, PyAny>,
+        protocol: &Bound<'py, PyAny>,
+        waiter: Option<Bound<'py, PyAny>>,
+        extra: Option<Bound<'py, PyDict>>,
+        refusal: &'static str,
+    ) -> PyResult<(Self, FileType)> {
+        let py = event_loop.py();
+        let extra = match extra {
+            Some(extra) => extra.copy()?,
+            None => PyDict::new(py),
+        };
+        extra.set_item(intern!(py, "pipe"), pipe)?;
+        let fd: RawFd = pipe.call_method0(intern!(py, "fileno"))?.extract()?;
+        if fd < 0 {
+            return Err(errno_error(py, Errno::BADF));
+        }
+        let descriptor = HeldDescriptor::new(fd);
+        let kind = descriptor.file_type().map_err(|errno| errno_error(py, errno))?;
+        if !matches!(kind, FileType::Fifo | FileType::Socket | FileType::CharacterDevice) {
+            return Err(PyValueError::new_err(refusal));
+        }
+        descriptor.set_nonblocking().map_err(|errno| errno_error(py, errno))?;
+        let connection_made = protocol.getattr(intern!(py, "connection_made"))?;
+        let owned = (pipe, descriptor);
+        Self::new(event_loop, owned, (protocol, connection_made), waiter, extra, None)
+            .map(|base| (base, kind))
+    }
+
+    /// `connection_made` is bound already and not when it is called: what is no protocol fails at
+    /// once.
+    fn new<'py>(
+        event_loop: &Bound<'py, LoopCore>,
+        (owner, descriptor): (&Bound<'py, PyAny>, HeldDescriptor),
+        (protocol, connection_made): (&Bound<'py, PyAny>, Bound<'py, PyAny>),
+        waiter: Option<Bound<'py, PyAny>>,
+        extra: Bound<'py, PyDict>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Self> {
+        let py = event_loop.py();
         let context_is_shared = context.is_some();
         let context = match context {
             Some(context) => context.unbind(),
             None => context::copy_current(py)?.unbind(),
         };
         let life = Life {
-            sock: Some(sock.clone().unbind()),
+            owner: Some(owner.clone().unbind()),
             protocol: Some(protocol.clone().unbind()),
             connection_made: Some(connection_made.unbind()),
             waiter: waiter.map(Bound::unbind),
@@ -176,10 +252,10 @@ impl BaseTransport {
             paused: false,
             writing: false,
         };
-        lifetime::hold_open(sock)?;
+        lifetime::hold_open(owner)?;
         Ok(Self {
             event_loop: event_loop.clone().unbind(),
-            socket: HeldSocket::new(fd),
+            descriptor,
             extra: extra.unbind(),
             life: AttachedCell::new(life),
         })
@@ -211,31 +287,51 @@ impl BaseTransport {
             .map(|context| context.into_bound(py))
     }
 
-    pub(super) fn unwatch(&self, py: Python<'_>, direction: Direction) -> PyResult<()> {
-        self.core().unwatch(py, self.socket.number(), direction).map(drop)
+    /// Whether the protocol is to be told of what can be read.
+    pub(super) fn is_reading(&self, py: Python<'_>) -> bool {
+        self.with(py, |life| !life.closing && !life.paused)
     }
 
-    /// asyncio's `repr` of a transport.
-    pub(super) fn describe(&self, py: Python<'_>, name: &str, bufsize: usize) -> String {
-        let fd = self.socket.number();
-        let life = self.with(py, |life| match (&life.sock, life.closing) {
+    /// The object that owns the descriptor; `None` once the connection is lost.
+    pub(super) fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.with(py, |life| life.owner.as_ref().map(|owner| owner.clone_ref(py)))
+            .map(|owner| owner.into_bound(py))
+    }
+
+    pub(super) fn set_owner(&self, py: Python<'_>, owner: Option<Py<PyAny>>) {
+        // The old one is dropped out here.
+        let _old = self.with(py, |life| std::mem::replace(&mut life.owner, owner));
+    }
+
+    /// What the `repr` of every transport of asyncio's begins with.
+    pub(super) fn begin_repr(&self, py: Python<'_>, name: &str) -> String {
+        let life = self.with(py, |life| match (&life.owner, life.closing) {
             (None, _) => " closed",
             (Some(_), true) => " closing",
             (Some(_), false) => "",
         });
-        let polls = |direction| {
-            self.core().with_engine(py, |engine| engine.waiter(fd, direction).is_some())
-        };
-        if let (true, Ok(read), Ok(write)) =
-            (life != " closed", polls(Direction::Read), polls(Direction::Write))
-        {
-            let word = |polls| if polls { "polling" } else { "idle" };
-            let (read, write) = (word(read), word(write));
-            return format!(
-                "<{name}{life} fd={fd} read={read} write=<{write}, bufsize={bufsize}>>"
-            );
+        format!("<{name}{life} fd={}", self.descriptor.number())
+    }
+
+    /// Whether the descriptor is watched; `None` once the connection is lost or the loop closed.
+    pub(super) fn polls(&self, py: Python<'_>, direction: Direction) -> Option<&'static str> {
+        if self.with(py, |life| life.owner.is_none()) {
+            return None;
         }
-        format!("<{name}{life} fd={fd}>")
+        let fd = self.descriptor.number();
+        let watched = self.core().with_engine(py, |engine| engine.waiter(fd, direction).is_some());
+        watched.ok().map(|watched| if watched { "polling" } else { "idle" })
+    }
+
+    /// The `repr` of asyncio's transports of sockets.
+    pub(super) fn socket_repr(&self, py: Python<'_>, name: &str, bufsize: usize) -> String {
+        let begun = self.begin_repr(py, name);
+        match (self.polls(py, Direction::Read), self.polls(py, Direction::Write)) {
+            (Some(read), Some(write)) => {
+                format!("{begun} read={read} write=<{write}, bufsize={bufsize}>>")
+            }
+            _ => format!("{begun}>"),
+        }
     }
 }
 
@@ -243,10 +339,6 @@ impl BaseTransport {
 impl BaseTransport {
     fn is_closing(&self, py: Python<'_>) -> bool {
         self.with(py, |life| life.closing)
-    }
-
-    pub(super) fn is_reading(&self, py: Python<'_>) -> bool {
-        self.with(py, |life| !life.closing && !life.paused)
     }
 
     pub(super) fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
@@ -258,7 +350,7 @@ impl BaseTransport {
         self.protocol(py)
     }
 
-    /// ``socket``, ``sockname`` and ``peername``, and what the maker added.
+    /// ``socket``, ``sockname`` and ``peername``, or ``pipe``, and what the maker added.
     #[pyo3(signature = (name, default=None))]
     fn get_extra_info<'py>(
         &self,
@@ -270,21 +362,10 @@ impl BaseTransport {
         Ok(found.or(default).unwrap_or_else(|| py.None().into_bound(py)))
     }
 
-    #[getter(_sock)]
-    fn sock<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.with(py, |life| life.sock.as_ref().map(|sock| sock.clone_ref(py)))
-            .map(|sock| sock.into_bound(py))
-    }
-
     /// Whether `pause_reading()` is in force; whoever asks for `is_reading()` learns less.
     #[getter(_paused)]
     fn is_paused(&self, py: Python<'_>) -> bool {
         self.with(py, |life| life.paused)
-    }
-
-    #[getter(_sock_fd)]
-    fn sock_fd(&self) -> RawFd {
-        self.socket.number()
     }
 
     #[getter(_extra)]
@@ -295,7 +376,7 @@ impl BaseTransport {
     /// `None` once the connection is lost.
     #[getter(_loop)]
     fn owning_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, LoopCore>> {
-        let open = self.with(py, |life| life.sock.is_some());
+        let open = self.with(py, |life| life.owner.is_some());
         open.then(|| self.event_loop.bind(py).clone())
     }
 
@@ -303,7 +384,7 @@ impl BaseTransport {
         visit.call(&self.event_loop)?;
         visit.call(&self.extra)?;
         let visited = self.life.visit(|life| {
-            visit.call(&life.sock)?;
+            visit.call(&life.owner)?;
             visit.call(&life.protocol)?;
             visit.call(&life.connection_made)?;
             visit.call(&life.waiter)?;
@@ -316,7 +397,7 @@ impl BaseTransport {
         visited.unwrap_or(Ok(()))
     }
 
-    /// Breaks cycles; the finalizer has run, and the socket is closed.
+    /// Breaks cycles; the finalizer has run, and the descriptor is closed.
     fn __clear__(&self) {
         let cleared = self.life.visit(|life| {
             let made = life.connection_made.take();

@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
+use std::os::fd::RawFd;
+
 use pyo3::PyVisit;
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -18,7 +20,7 @@ use rustix::io::Errno;
 use rustix::net::AddressFamily;
 
 use super::address::{self, LastPeer};
-use super::base::{BaseTransport, Step, Transport, base, watch};
+use super::base::{BaseTransport, Step, Transport, base, unwatch, watch};
 use super::flow_control::{self, WaterMarks};
 use super::lifetime;
 use super::outgoing::Piece;
@@ -119,7 +121,7 @@ impl DatagramTransport {
             Some(address) if address.is_truthy()? => Some(address.unbind()),
             _ => None,
         };
-        let base = BaseTransport::new(event_loop, sock, protocol, waiter, extra, None)?;
+        let base = BaseTransport::of_socket(event_loop, sock, protocol, waiter, extra, None)?;
         let peer = base.extra.bind(py).get_item(intern!(py, "peername"))?;
         let datagram = Self {
             family: AddressFamily::from_raw(family),
@@ -176,7 +178,7 @@ impl DatagramTransport {
             return Ok(()); // asyncio's way then
         }
         let to = this.destination(py, addr)?;
-        let (lost, gone) = base.with(py, |life| (life.connection_lost > 0, life.sock.is_none()));
+        let (lost, gone) = base.with(py, |life| (life.connection_lost > 0, life.owner.is_none()));
         if lost && (gone || this.address.is_some()) {
             lifetime::is_late_write(base, py)?;
             return Ok(());
@@ -211,9 +213,9 @@ impl DatagramTransport {
         if base.with(py, |life| std::mem::replace(&mut life.closing, true)) {
             return Ok(());
         }
-        base.unwatch(py, Direction::Read)?;
+        unwatch(slf, Direction::Read)?;
         if slf.get().state.with(py, |state| state.waiting.is_empty()) {
-            base.unwatch(py, Direction::Write)?;
+            unwatch(slf, Direction::Write)?;
             lifetime::lose(slf, None)?;
         }
         Ok(())
@@ -260,7 +262,21 @@ impl DatagramTransport {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> String {
-        base(slf).describe(slf.py(), "DatagramTransport", slf.get().unsent(slf.py()))
+        base(slf).socket_repr(slf.py(), "DatagramTransport", slf.get().unsent(slf.py()))
+    }
+
+    fn is_reading(slf: &Bound<'_, Self>) -> bool {
+        base(slf).is_reading(slf.py())
+    }
+
+    #[getter(_sock)]
+    fn sock<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        base(slf).owner(slf.py())
+    }
+
+    #[getter(_sock_fd)]
+    fn sock_fd(slf: &Bound<'_, Self>) -> RawFd {
+        base(slf).descriptor.number()
     }
 
     /// Closes a transport that was forgotten; its finalizer has warned of it.
@@ -294,7 +310,7 @@ impl DatagramTransport {
         let py = slf.py();
         let base = base(slf);
         let mut buffer = base.core().take_receive_buffer(py);
-        let received = base.socket.recv_from(buffer.room());
+        let received = base.descriptor.recv_from(buffer.room());
         let received = received.map(|(data, from)| (PyBytes::new(py, data), from));
         base.core().put_receive_buffer(py, buffer);
         let (callback, arguments) = match received {
@@ -352,14 +368,14 @@ impl DatagramTransport {
         let data = datagram.data.as_slice(py);
         let to = datagram.to.as_ref().map(|to| to.bind(py));
         let sent = if this.connected {
-            base.socket.send(&[IoSlice::new(data)])
+            base.descriptor.send(&[IoSlice::new(data)])
         } else if let Some(to) = to.and_then(|to| this.last_peer.address_of(this.family, to)) {
-            base.socket.send_to(data, &to)
+            base.descriptor.send_to(data, &to)
         } else {
             // Python's own socket resolves names, and says what is wrong with what is none.
-            let Some(sock) = base.with(py, |life| life.sock.clone()) else { return Ok(true) };
+            let Some(sock) = base.owner(py) else { return Ok(true) };
             let data = PyBytes::new(py, data);
-            let sent = sock.call_method1(py, intern!(py, "sendto"), (data, to));
+            let sent = sock.call_method1(intern!(py, "sendto"), (data, to));
             return match sent {
                 Ok(_) => Ok(true),
                 Err(error) if would_block(py, &error) => Ok(false),
@@ -401,7 +417,7 @@ impl DatagramTransport {
         flow_control::maybe_resume_protocol(slf)?;
         let empty = this.state.with(py, |state| state.waiting.is_empty());
         if empty && base.with(py, |life| std::mem::take(&mut life.writing)) {
-            base.unwatch(py, Direction::Write)?;
+            unwatch(slf, Direction::Write)?;
             if base.with(py, |life| life.closing) {
                 lifetime::lose(slf, None)?;
             }

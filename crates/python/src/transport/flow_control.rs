@@ -2,10 +2,10 @@
 //! little does.
 
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::base::{Transport, base};
+use super::lifetime;
 use crate::errors::ends_the_run;
 
 const DEFAULT_HIGH: usize = 64 * 1024;
@@ -93,17 +93,10 @@ pub(super) fn maybe_resume_protocol<T: Transport>(slf: &Bound<'_, T>) -> PyResul
 /// Calls `pause_writing` or `resume_writing`; what they raise is reported, and not fatal.
 fn steer<T: Transport>(slf: &Bound<'_, T>, name: &str) -> PyResult<()> {
     let py = slf.py();
-    let base = base(slf);
-    let Some(protocol) = base.protocol(py) else { return Ok(()) };
+    let Some(protocol) = base(slf).protocol(py) else { return Ok(()) };
     match protocol.call_method0(name) {
         Ok(_) => Ok(()),
         Err(error) if ends_the_run(py, &error) => Err(error),
-        Err(error) => {
-            let report = intern!(py, "_flow_control_failed");
-            let message = format!("protocol.{name}() failed");
-            let event_loop = base.event_loop.bind(py);
-            let error = error.into_value(py);
-            event_loop.call_method1(report, (slf, protocol, error, message)).map(drop)
-        }
+        Err(error) => lifetime::report(slf, error.value(py), &format!("protocol.{name}() failed")),
     }
 }

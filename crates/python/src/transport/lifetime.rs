@@ -1,24 +1,31 @@
 //! The life of a transport, from `connection_made` to `connection_lost`, and how it may end.
 
+use pyo3::exceptions::PyBaseException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use rondel_engine::Direction;
 
-use super::base::{BaseTransport, Step, Transport, base, log_in_debug, watch};
+use super::base::{BaseTransport, Step, Transport, base, log_in_debug, unwatch, watch};
 use crate::errors::ends_the_run;
 use crate::ffi::context;
 
 /// From the fifth write after the connection was lost, each logs a warning (asyncio's constant).
 const WARN_AFTER_LATE_WRITES: u32 = 5;
 
-/// Has the new transport known to its loop, and `connection_made` called in the next turn.
+/// Has a new transport of a socket known to its loop, and `connection_made` called in the next
+/// turn.
 pub(super) fn begin<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
     let py = slf.py();
     let base = base(slf);
     let transports = base.event_loop.bind(py).getattr(intern!(py, "_transports"))?;
-    transports.set_item(base.socket.number(), slf)?;
-    base.core().push(py, T::callback(Step::Start, slf.clone().unbind()))
+    transports.set_item(base.descriptor.number(), slf)?;
+    begin_unknown(slf)
+}
+
+/// Has `connection_made` called in the next turn. Nobody asks the loop for transports of pipes.
+pub(super) fn begin_unknown<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
+    base(slf).core().push(slf.py(), T::callback(Step::Start, slf.clone().unbind()))
 }
 
 /// Tells the protocol that it is connected, begins to read, and then wakes whoever waits for the
@@ -63,7 +70,7 @@ pub(super) fn pause_reading<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
         return Ok(());
     }
     base.with(py, |life| life.paused = true);
-    base.unwatch(py, Direction::Read)?;
+    unwatch(slf, Direction::Read)?;
     log_in_debug(slf, "%r pauses reading")
 }
 
@@ -133,9 +140,9 @@ pub(super) fn abandon<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
 fn release<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
     let py = slf.py();
     T::drop_unsent(slf);
-    let sock = base(slf).with(py, |life| life.sock.take());
-    if let Some(sock) = sock {
-        close_held(sock.bind(py))?;
+    let owner = base(slf).with(py, |life| life.owner.take());
+    if let Some(owner) = owner {
+        close_held(owner.bind(py))?;
     }
     T::release(slf)
 }
@@ -175,8 +182,8 @@ pub(super) fn force_close<T: Transport>(slf: &Bound<'_, T>, error: Option<PyErr>
         life.writing = false;
         life.closing = true;
     });
-    base.unwatch(py, Direction::Write)?;
-    base.unwatch(py, Direction::Read)?;
+    unwatch(slf, Direction::Write)?;
+    unwatch(slf, Direction::Read)?;
     lose(slf, error)
 }
 
@@ -197,6 +204,19 @@ pub(super) fn fatal_error<T: Transport>(
     reported.map(drop)
 }
 
+/// Reports an error of a transport, of whatever kind.
+pub(super) fn report<T: Transport>(
+    slf: &Bound<'_, T>,
+    error: &Bound<'_, PyBaseException>,
+    message: &str,
+) -> PyResult<()> {
+    let py = slf.py();
+    let base = base(slf);
+    let arguments = (slf, base.protocol(py), error, message);
+    let event_loop = base.event_loop.bind(py);
+    event_loop.call_method1(intern!(py, "_report_failure"), arguments).map(drop)
+}
+
 /// Reports what a protocol's callback raised, as if a handle had run it.
 pub(super) fn callback_failed<'py>(
     base: &BaseTransport,
@@ -214,21 +234,21 @@ pub(super) fn callback_failed<'py>(
     event_loop.call_method1(failed, (py.None(), callback, arguments, error)).map(drop)
 }
 
-/// Takes an I/O reference, so that a `close()` by somebody else does not free the descriptor for
+/// Takes an I/O reference of a socket, so that a `close()` by somebody else does not free the descriptor for
 /// another connection while the transport uses it.
-pub(super) fn hold_open(sock: &Bound<'_, PyAny>) -> PyResult<()> {
-    let name = intern!(sock.py(), "_io_refs");
-    if let Some(references) = sock.getattr_opt(name)? {
-        sock.setattr(name, references.add(1)?)?;
+pub(super) fn hold_open(owner: &Bound<'_, PyAny>) -> PyResult<()> {
+    let name = intern!(owner.py(), "_io_refs");
+    if let Some(references) = owner.getattr_opt(name)? {
+        owner.setattr(name, references.add(1)?)?;
     }
     Ok(())
 }
 
-/// Gives the I/O reference back and closes.
-fn close_held(sock: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = sock.py();
-    if sock.hasattr(intern!(py, "_decref_socketios"))? {
-        sock.call_method0(intern!(py, "_decref_socketios"))?;
+/// Gives a socket's I/O reference back, and closes.
+fn close_held(owner: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = owner.py();
+    if owner.hasattr(intern!(py, "_decref_socketios"))? {
+        owner.call_method0(intern!(py, "_decref_socketios"))?;
     }
-    sock.call_method0(intern!(py, "close")).map(drop)
+    owner.call_method0(intern!(py, "close")).map(drop)
 }

@@ -8,6 +8,8 @@ mod flow_control;
 mod lifetime;
 mod outgoing;
 mod read;
+pub(crate) mod read_pipe;
 pub(crate) mod receive;
 pub(crate) mod stream;
 mod write;
+pub(crate) mod write_pipe;

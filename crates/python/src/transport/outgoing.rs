@@ -8,7 +8,6 @@ use pyo3::types::PyBytes;
 use rustix::io::Errno;
 
 use crate::ffi::buffer::Buffer;
-use crate::ffi::socket::HeldSocket;
 
 /// As many pieces as one system call takes here; the kernel's limit is 1,024 (`IOV_MAX`).
 const PIECES_PER_SEND: usize = 64;
@@ -81,11 +80,16 @@ impl Outgoing {
         *self = Self::default();
     }
 
-    /// Sends until nothing is left or the kernel takes no more.
+    /// Has `take` send, which says how many bytes of the pieces the kernel took, until nothing is
+    /// left or it takes no more.
     ///
     /// # Errors
-    /// What `sendmsg(2)` fails with, other than that it would block.
-    pub(crate) fn send(&mut self, py: Python<'_>, socket: HeldSocket) -> Result<Sent, Errno> {
+    /// What `take` fails with, other than that it would block.
+    pub(crate) fn send(
+        &mut self,
+        py: Python<'_>,
+        take: impl Fn(&[IoSlice<'_>]) -> Result<usize, Errno>,
+    ) -> Result<Sent, Errno> {
         while !self.is_empty() {
             let mut slices = [IoSlice::new(&[]); PIECES_PER_SEND];
             let mut count = 0;
@@ -97,7 +101,7 @@ impl Outgoing {
                 offered += bytes.len();
                 count += 1;
             }
-            let sent = match socket.send(&slices[..count]) {
+            let sent = match take(&slices[..count]) {
                 Ok(sent) => sent,
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(Sent::Some),
                 Err(error) => return Err(error),
@@ -111,7 +115,7 @@ impl Outgoing {
     }
 
     /// Drops the first `sent` bytes.
-    fn forget(&mut self, py: Python<'_>, sent: usize) {
+    pub(crate) fn forget(&mut self, py: Python<'_>, sent: usize) {
         self.len -= sent;
         let mut left = self.sent_of_first + sent;
         while let Some(first) = self.pieces.front() {

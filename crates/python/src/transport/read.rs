@@ -3,27 +3,16 @@
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 use rondel_engine::Direction;
 use rustix::io::Errno;
 
-use super::base::{BaseTransport, base, log_in_debug};
+use super::base::{base, log_in_debug, unwatch};
 use super::lifetime;
-use super::receive::{COPY_BELOW, READ_SIZE};
+use super::receive::{READ_SIZE, Received};
 use super::stream::StreamTransport;
 use crate::errors::{ends_the_run, errno_error};
 use crate::ffi::buffer::Buffer;
-use crate::ffi::bytes::bytes_filled_by;
 use crate::ffi::context;
-
-/// What a read brought.
-enum Read<'py> {
-    Data(Bound<'py, PyBytes>),
-    End,
-    /// Nothing yet.
-    Blocked,
-    Failed(Errno),
-}
 
 #[pymethods]
 impl StreamTransport {
@@ -60,49 +49,17 @@ impl StreamTransport {
     /// For a `Protocol`: receives bytes and passes them on.
     fn read_for_protocol(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        match slf.get().receive(py, base(slf))? {
-            Read::Data(data) => {
+        let base = base(slf);
+        let reader = &slf.get().receiver;
+        match reader.receive(py, base.core(), READ_SIZE, |room| base.descriptor.recv(room))? {
+            Received::Data(data) => {
                 let name = intern!(py, "data_received");
                 Self::tell(slf, "data_received", |protocol| protocol.call_method1(name, (data,)))
             }
-            Read::End => Self::end_of_stream(slf),
-            Read::Blocked => Ok(()),
-            Read::Failed(errno) => Self::read_failed(slf, errno_error(py, errno)),
+            Received::End => Self::end_of_stream(slf),
+            Received::Blocked => Ok(()),
+            Received::Failed(errno) => Self::read_failed(slf, errno_error(py, errno)),
         }
-    }
-
-    /// Small reads are copied out of the loop's buffer; after a large one, the next is received
-    /// straight into the bytes object that the protocol gets.
-    fn receive<'py>(&self, py: Python<'py>, base: &BaseTransport) -> PyResult<Read<'py>> {
-        let large = self.with(py, |state| state.large_reads);
-        let (read, received) = if large {
-            let filled = bytes_filled_by(py, READ_SIZE, |room| {
-                base.socket.recv(room).map(|received| received.len())
-            })?;
-            match filled {
-                Ok(data) => {
-                    let len = data.as_bytes().len();
-                    (Ok(data), len)
-                }
-                Err(errno) => (Err(errno), 0),
-            }
-        } else {
-            let mut buffer = base.core().take_receive_buffer(py);
-            let received = base.socket.recv(buffer.room());
-            let len = received.as_ref().map_or(0, |received| received.len());
-            let read = received.map(|received| PyBytes::new(py, received));
-            base.core().put_receive_buffer(py, buffer);
-            (read, len)
-        };
-        if large != (received >= COPY_BELOW) {
-            self.with(py, |state| state.large_reads = received >= COPY_BELOW);
-        }
-        Ok(match read {
-            Ok(_) if received == 0 => Read::End,
-            Ok(data) => Read::Data(data),
-            Err(Errno::AGAIN | Errno::INTR) => Read::Blocked,
-            Err(errno) => Read::Failed(errno),
-        })
     }
 
     /// For a `BufferedProtocol`: receives into the memory that it supplies.
@@ -123,7 +80,7 @@ impl StreamTransport {
         let Ok(mut buffer) = Buffer::write(&memory) else {
             return Self::read_failed(slf, not_writable(&memory)?);
         };
-        let received = base.socket.recv(buffer.room()).map(|received| received.len());
+        let received = base.descriptor.recv(buffer.room()).map(|received| received.len());
         drop(buffer);
         match received {
             Ok(0) => Self::end_of_stream(slf),
@@ -139,7 +96,6 @@ impl StreamTransport {
     /// The peer sends no more: the protocol decides whether the connection stays half open.
     fn end_of_stream(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let base = base(slf);
         log_in_debug(slf, "%r received EOF")?;
         let mut keep_open = false;
         Self::tell(slf, "eof_received", |protocol| {
@@ -149,7 +105,7 @@ impl StreamTransport {
         })?;
         if keep_open {
             slf.get().with(py, |state| state.ended = true);
-            base.unwatch(py, Direction::Read)
+            unwatch(slf, Direction::Read)
         } else {
             slf.call_method0(intern!(py, "close")).map(drop)
         }

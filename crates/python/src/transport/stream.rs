@@ -4,6 +4,8 @@
 //! `lifetime` and `flow_control`. What asyncio's `_SelectorSocketTransport` does, in which order
 //! and with which messages, is the specification.
 
+use std::os::fd::RawFd;
+
 use pyo3::PyVisit;
 use pyo3::exceptions::PyConnectionError;
 use pyo3::intern;
@@ -12,10 +14,11 @@ use pyo3::pyclass::PyTraverseError;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use rondel_engine::Direction;
 
-use super::base::{BaseTransport, Step, Transport, base};
+use super::base::{BaseTransport, Step, Transport, base, unwatch};
 use super::flow_control::{self, WaterMarks};
 use super::lifetime;
 use super::outgoing::Outgoing;
+use super::receive::Receiver;
 use crate::callback::Callback;
 use crate::event_loop::LoopCore;
 use crate::ffi::cell::AttachedCell;
@@ -34,8 +37,6 @@ pub(super) struct State {
     pub(super) eof: bool,
     /// Stands in the loop's list of transports to flush at the end of the batch.
     pub(super) flush_is_due: bool,
-    /// The last read was large: the next is received straight into a bytes object.
-    pub(super) large_reads: bool,
     /// Done when everything is sent; `sendfile` waits for it.
     pub(super) empty_waiter: Option<Py<PyAny>>,
 }
@@ -43,6 +44,7 @@ pub(super) struct State {
 /// A stream transport; `asyncio.Transport` by interface and by `isinstance`.
 #[pyclass(extends = BaseTransport, subclass, frozen, module = "rondel._rondel")]
 pub(crate) struct StreamTransport {
+    pub(super) receiver: Receiver,
     state: AttachedCell<State>,
 }
 
@@ -95,7 +97,7 @@ impl Transport for StreamTransport {
         slf.get().with(py, |state| {
             if offers {
                 // Whether it fails is of no interest any more.
-                let _ = state.outgoing.send(py, base.socket);
+                let _ = state.outgoing.send(py, |pieces| base.descriptor.send(pieces));
             }
             state.outgoing.clear();
         });
@@ -137,8 +139,8 @@ impl StreamTransport {
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let buffered = is_buffered(protocol)?;
-        let base = BaseTransport::new(event_loop, sock, protocol, waiter, extra, context)?;
-        base.socket.set_nodelay();
+        let base = BaseTransport::of_socket(event_loop, sock, protocol, waiter, extra, context)?;
+        base.descriptor.set_nodelay();
         let state = State {
             buffered,
             server: server.map(Bound::unbind),
@@ -146,10 +148,9 @@ impl StreamTransport {
             ended: false,
             eof: false,
             flush_is_due: false,
-            large_reads: false,
             empty_waiter: None,
         };
-        let stream = Self { state: AttachedCell::new(state) };
+        let stream = Self { receiver: Receiver::default(), state: AttachedCell::new(state) };
         Ok(PyClassInitializer::from(base).add_subclass(stream))
     }
 
@@ -183,11 +184,11 @@ impl StreamTransport {
         if base.with(py, |life| std::mem::replace(&mut life.closing, true)) {
             return Ok(());
         }
-        base.unwatch(py, Direction::Read)?;
+        unwatch(slf, Direction::Read)?;
         Self::flush(slf)?;
         if slf.get().unsent(py) == 0 && base.with(py, |life| life.connection_lost == 0) {
             if base.with(py, |life| std::mem::take(&mut life.writing)) {
-                base.unwatch(py, Direction::Write)?;
+                unwatch(slf, Direction::Write)?;
             }
             lifetime::lose(slf, None)?;
         }
@@ -246,7 +247,21 @@ impl StreamTransport {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> String {
-        base(slf).describe(slf.py(), "StreamTransport", slf.get().unsent(slf.py()))
+        base(slf).socket_repr(slf.py(), "StreamTransport", slf.get().unsent(slf.py()))
+    }
+
+    fn is_reading(slf: &Bound<'_, Self>) -> bool {
+        base(slf).is_reading(slf.py())
+    }
+
+    #[getter(_sock)]
+    fn sock<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        base(slf).owner(slf.py())
+    }
+
+    #[getter(_sock_fd)]
+    fn sock_fd(slf: &Bound<'_, Self>) -> RawFd {
+        base(slf).descriptor.number()
     }
 
     /// Closes a transport that was forgotten; its finalizer has warned of it.

@@ -12,7 +12,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use rondel_engine::Direction;
 use rustix::io::Errno;
 
-use super::base::{Transport, base, watch};
+use super::base::{Transport, base, unwatch, watch};
 use super::flow_control;
 use super::lifetime;
 use super::outgoing::{Piece, Sent};
@@ -101,7 +101,7 @@ impl StreamTransport {
             state.outgoing.is_empty()
         });
         if empty && base.with(py, |life| life.connection_lost == 0) {
-            base.socket.shutdown_write().map_err(|errno| errno_error(py, errno))?;
+            base.descriptor.shutdown_write().map_err(|errno| errno_error(py, errno))?;
         }
         Ok(())
     }
@@ -189,7 +189,8 @@ impl StreamTransport {
         if empty || base.with(py, |life| life.writing || life.connection_lost > 0) {
             return Ok(());
         }
-        match this.with(py, |state| state.outgoing.send(py, base.socket)) {
+        match this.with(py, |state| state.outgoing.send(py, |pieces| base.descriptor.send(pieces)))
+        {
             Ok(Sent::All) => Ok(()),
             Ok(Sent::Some) => match watch(slf, Direction::Write) {
                 Ok(()) => {
@@ -212,7 +213,10 @@ impl StreamTransport {
             return Ok(());
         }
         context::run_in(&base.context(py), || {
-            let sent = match slf.get().with(py, |state| state.outgoing.send(py, base.socket)) {
+            let sent = match slf
+                .get()
+                .with(py, |state| state.outgoing.send(py, |pieces| base.descriptor.send(pieces)))
+            {
                 Ok(sent) => sent,
                 Err(errno) => return Self::write_failed(slf, errno),
             };
@@ -230,7 +234,7 @@ impl StreamTransport {
     fn all_sent(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let base = base(slf);
-        base.unwatch(py, Direction::Write)?;
+        unwatch(slf, Direction::Write)?;
         let closing = base.with(py, |life| {
             life.writing = false;
             life.closing
@@ -245,7 +249,7 @@ impl StreamTransport {
         if closing {
             lifetime::lose(slf, None)
         } else if eof {
-            base.socket.shutdown_write().map_err(|errno| errno_error(py, errno))
+            base.descriptor.shutdown_write().map_err(|errno| errno_error(py, errno))
         } else {
             Ok(())
         }

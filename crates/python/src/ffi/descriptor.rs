@@ -1,25 +1,28 @@
-//! Socket calls on a descriptor that a transport or an acceptor holds open. None of them blocks,
-//! whatever the socket's own mode: the thread stays attached to the interpreter.
+//! System calls on a descriptor that a transport or an acceptor holds open. The thread stays
+//! attached to the interpreter, so none may block: the calls on sockets do not, whatever the mode
+//! of the socket; pipes and listening sockets are in non-blocking mode.
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::net::{
     RawAddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny,
     SocketFlags,
 };
 
-/// A descriptor whose owner, a Python socket object, is kept open by whoever holds this.
+/// A descriptor whose owner, a Python socket or file object, is kept open by whoever holds this.
 ///
 /// `socket.close()` closes for real only when nobody holds an I/O reference (`_io_refs`, which
-/// `makefile()` uses too); the holder has taken one, or has not given the object away.
+/// `makefile()` uses too); the holder has taken one, or has not given the object away. Of a pipe's
+/// file object the holder can only hope that nobody closes it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct HeldSocket(RawFd);
+pub(crate) struct HeldDescriptor(RawFd);
 
-impl HeldSocket {
-    /// For a descriptor that stays open until the holder lets go of its socket object.
+impl HeldDescriptor {
+    /// For a descriptor that stays open until the holder lets go of the object that owns it.
     pub(crate) const fn new(fd: RawFd) -> Self {
         Self(fd)
     }
@@ -29,12 +32,12 @@ impl HeldSocket {
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the number came from an open socket object, so it is not -1. The holder makes
-        // these calls only until it lets go of the object (a transport whose connection is lost,
-        // an acceptor that is no longer watched, make none), and until then the I/O reference
-        // keeps it open; should somebody close the bare number behind Python's back, the kernel
-        // answers EBADF, or the calls act on what has taken its place, as they would for any
-        // Python code that held the number.
+        // SAFETY: the number came from an open socket or file object, so it is not -1. The holder
+        // makes these calls only until it lets go of the object (a transport whose connection is
+        // lost, an acceptor that is no longer watched, make none), and until then the I/O
+        // reference keeps a socket open; should somebody close a pipe's object, or the bare number
+        // behind Python's back, the kernel answers EBADF, or the calls act on what has taken its
+        // place, as they would for any Python code that held the number.
         unsafe { BorrowedFd::borrow_raw(self.0) }
     }
 
@@ -67,6 +70,29 @@ impl HeldSocket {
     pub(crate) fn send_to(self, bytes: &[u8], to: &SocketAddrAny) -> Result<usize, Errno> {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         rustix::net::sendto(self.fd(), bytes, flags, to)
+    }
+
+    /// `read(2)`: the part of `buffer` that it filled; an empty one is the end.
+    pub(crate) fn read(self, buffer: &mut [MaybeUninit<u8>]) -> Result<&mut [u8], Errno> {
+        rustix::io::read(self.fd(), buffer).map(|(read, _)| read)
+    }
+
+    /// `write(2)` or `writev(2)`; how many bytes of the pieces were taken.
+    pub(crate) fn write(self, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        if let [piece] = pieces {
+            return rustix::io::write(self.fd(), piece);
+        }
+        rustix::io::writev(self.fd(), pieces)
+    }
+
+    /// What kind of file it is open on.
+    pub(crate) fn file_type(self) -> Result<FileType, Errno> {
+        rustix::fs::fstat(self.fd()).map(|stat| FileType::from_raw_mode(stat.st_mode))
+    }
+
+    /// Sets non-blocking mode, for everybody who has the file open.
+    pub(crate) fn set_nonblocking(self) -> Result<(), Errno> {
+        rustix::io::ioctl_fionbio(self.fd(), true)
     }
 
     /// Ends the sending half.
