@@ -52,7 +52,11 @@ class CancellableCalls(SockCalls):
             _connected.reset(token)
 
     async def _connect_sock(self, *args: Any) -> Any:
-        sock = await super()._connect_sock(*args)
+        try:
+            sock = await super()._connect_sock(*args)
+        finally:
+            # A traceback keeps this frame, which would keep the list that keeps the exception.
+            del args
         connected = _connected.get()
         if connected is not None:
             connected.append(sock)
