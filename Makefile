@@ -149,6 +149,9 @@ lint: lint-rust lint-dependencies lint-rooms lint-python lint-types lint-stubs #
 lint-rust: .venv/.lint ## Check the Rust code: rustfmt, clippy, rustdoc
 	cargo fmt --all --check
 	PYO3_PYTHON=$(CURDIR)/$(PYTHON) cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+	@# As a free-threaded Python would have it compiled, of which none need be here.
+	PYO3_CONFIG_FILE=$(CURDIR)/.config/pyo3-free-threaded.txt CARGO_TARGET_DIR=target/free-threaded \
+		cargo clippy --locked --package rondel-python --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --exclude rondel-python --no-deps --quiet
 
 .PHONY: lint-dependencies
