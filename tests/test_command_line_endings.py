@@ -188,7 +188,8 @@ async def main():
     while not asyncio.current_task().cancelling():
         time.sleep(0.001)
     ready()
-    time.sleep(3600)
+    while True:
+        time.sleep(0.01)  # one long sleep would miss a signal that comes just before it
 asyncio.run(main())
 """,
     "computing, twice": """
@@ -204,7 +205,8 @@ asyncio.run(main())
     "blocking without a runner": """
 async def main():
     ready()
-    time.sleep(3600)
+    while True:
+        time.sleep(0.01)  # one long sleep would miss a signal that comes just before it
 loop = asyncio.new_event_loop()
 try:
     loop.run_until_complete(main())
