@@ -37,7 +37,7 @@ RULES = (
     Rule(
         ENGINE,
         r"\bunsafe_code\b",
-        ("driver", "ring", "child", "signal"),
+        ("clock", "driver", "ring", "child", "signal"),
         "the engine's logic is safe code",
     ),
     Rule(ENGINE, r"\b(pyo3|Python)::", (), "the engine knows nothing of Python"),

@@ -9,13 +9,19 @@ use std::time::Duration;
 
 use async_task::Runnable;
 
-use crate::clock::{Clock, Instant};
+use crate::clock::{Clock, Instant, Ticks};
 use crate::driver::{Driver, Events, Interest};
 use crate::inject::Inbox;
 use crate::notify::Notify;
 use crate::ready::{Ready, ReadyQueue};
 use crate::sources::{Direction, Sources};
 use crate::timers::{TimerKey, Timers};
+
+/// So many turns run between two looks at the descriptors at most.
+const MOST_TURNS_WITHOUT_LOOK: u32 = 64;
+
+/// A turn with more entries than this is so long that a look before it does not count.
+const FEW_ENTRIES: usize = 16;
 
 /// Everything that a loop is, apart from the thread that runs it and the door it stands behind.
 ///
@@ -36,6 +42,12 @@ pub struct EventLoop<C> {
     /// The Wakers of the events and deadlines of this turn; reused, too.
     woken: Vec<Waker>,
     stopping: bool,
+    /// The latest time that is known: a deadline that is not later is due.
+    observed: Instant,
+    /// When the loop last looked at its descriptors.
+    last_look: Ticks,
+    /// How many turns have run since.
+    turns_since_look: u32,
 }
 
 impl<C: Clone> EventLoop<C> {
@@ -56,12 +68,21 @@ impl<C: Clone> EventLoop<C> {
             arrived: Vec::new(),
             woken: Vec::new(),
             stopping: false,
+            observed: Instant::from_nanos(0),
+            last_look: Ticks::now(),
+            turns_since_look: MOST_TURNS_WITHOUT_LOOK,
         })
     }
 
     /// The time on this loop's clock.
     pub fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// Takes note of a time that somebody has read from the loop's clock.
+    #[inline]
+    pub fn observe(&mut self, now: Instant) {
+        self.observed = self.observed.max(now);
     }
 
     /// The driver in which the loop parks.
@@ -170,14 +191,41 @@ impl<C: Clone> EventLoop<C> {
         Remains { ready: self.ready.take_all(), notify }
     }
 
+    /// Begins a turn without a look at the descriptors, if one was had a moment ago: a system
+    /// call per turn costs more than a turn of one callback. `false` if it is time to look.
+    #[inline]
+    fn begin_busy_turn(&mut self) -> bool {
+        let ready = self.ready.len();
+        let busy = ready != 0
+            && ready <= FEW_ENTRIES
+            && self.turns_since_look < MOST_TURNS_WITHOUT_LOOK
+            && !self.stopping
+            && self.inbox.is_empty()
+            && self.timers.earliest().is_none_or(|deadline| deadline > self.observed)
+            && matches!(self.clock, Clock::Monotonic)
+            && self.last_look.is_recent();
+        if busy {
+            self.turns_since_look += 1;
+            self.ready.begin_turn();
+        }
+        busy
+    }
+
+    /// Has the next turn look at the descriptors, whatever the time.
+    fn look_next(&mut self) {
+        self.turns_since_look = MOST_TURNS_WITHOUT_LOOK;
+    }
+
     /// How long the turn may park: not at all if anything is ready, otherwise until the next
     /// deadline.
     fn begin_park(&mut self) -> Parking {
-        let now = self.clock.now();
         let timeout = if self.stopping || !self.ready.is_empty() || !self.inbox.begin_park() {
             Some(Duration::ZERO)
         } else {
-            self.timers.next_deadline().map(|deadline| deadline.saturating_duration_since(now))
+            let clock = &self.clock;
+            self.timers
+                .next_deadline()
+                .map(|deadline| deadline.saturating_duration_since(clock.now()))
         };
         let jump = match (&self.clock, timeout) {
             // On a mock clock nobody waits for time to pass: look at the descriptors, then jump.
@@ -217,6 +265,7 @@ impl<C: Clone> EventLoop<C> {
         }
         if !self.timers.is_empty() {
             let now = self.clock.now();
+            self.observe(now);
             while let Some(entry) = self.timers.pop_due(now) {
                 resume(&mut self.ready, &mut woken, entry);
             }
@@ -228,6 +277,8 @@ impl<C: Clone> EventLoop<C> {
     /// and runs in this turn, not the next.
     fn begin_turn(&mut self, woken: Vec<Waker>) {
         self.woken = woken;
+        self.last_look = Ticks::now();
+        self.turns_since_look = 0;
         self.inbox.drain_into(&mut self.arrived);
         self.ready.append(&mut self.arrived);
         self.ready.begin_turn();
@@ -325,8 +376,15 @@ pub trait Door {
 /// What a callback, a signal or a broken driver ended the run with. Nothing that was ready is
 /// lost: it runs when the loop is run again.
 pub fn run<D: Door>(door: &D) -> Result<(), D::Break> {
+    door.with(EventLoop::look_next);
     loop {
-        let ran = turn(door);
+        let ran = if door.with(EventLoop::begin_busy_turn) {
+            let ran = run_batch(door);
+            let finished = door.batch_ran();
+            ran.and(finished)
+        } else {
+            turn(door)
+        };
         let stopped = door.with(|event_loop| {
             // A run that breaks off is over, too: a stop that was asked for is not left behind
             // for the next one.

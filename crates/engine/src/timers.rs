@@ -84,6 +84,13 @@ impl<E> Timers<E> {
         None
     }
 
+    /// A moment before which no timer is due: the earliest deadline, or that of one that was
+    /// cancelled.
+    #[inline]
+    pub fn earliest(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse(key)| key.deadline)
+    }
+
     /// Takes the earliest timer whose deadline is not after `now`.
     pub fn pop_due(&mut self, now: Instant) -> Option<E> {
         if self.next_deadline()? > now {

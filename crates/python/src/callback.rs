@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::PyTraverseError;
 
 use crate::event_loop::LoopCore;
+use crate::ffi::owned::Owned;
 use crate::handle::Handle;
 use crate::sock_call::SockCall;
 #[cfg(Py_3_14)]
@@ -21,10 +22,10 @@ use crate::transport::write_pipe::WritePipeTransport;
 #[derive(Clone)]
 pub(crate) enum Callback {
     /// A handle of ours, timed or not.
-    Handle(Py<Handle>),
+    Handle(Owned<Handle>),
     /// A handle of ours that any thread may cancel while it runs.
     #[cfg(Py_3_14)]
-    ThreadSafe(Py<ThreadSafeHandle>),
+    ThreadSafe(Owned<ThreadSafeHandle>),
     /// Somebody else's handle: whatever has `_run()` and `_cancelled`, as asyncio's have.
     Foreign(Py<PyAny>),
     /// A step in the life of a stream transport.
@@ -51,9 +52,9 @@ impl Callback {
     #[inline]
     pub(crate) fn run(&self, py: Python<'_>) -> PyResult<()> {
         match self {
-            Self::Handle(handle) => Handle::run(handle.bind(py)),
+            Self::Handle(handle) => Handle::run(&handle.bind(py)),
             #[cfg(Py_3_14)]
-            Self::ThreadSafe(handle) => ThreadSafeHandle::run(handle.bind(py)),
+            Self::ThreadSafe(handle) => ThreadSafeHandle::run(&handle.bind(py)),
             Self::Foreign(handle) => {
                 let handle = handle.bind(py);
                 if handle.getattr(intern!(py, "_cancelled"))?.is_truthy()? {
@@ -87,9 +88,9 @@ impl Callback {
 
     fn pointer(&self) -> &Py<PyAny> {
         match self {
-            Self::Handle(object) => object.as_any(),
+            Self::Handle(object) => object.as_py().as_any(),
             #[cfg(Py_3_14)]
-            Self::ThreadSafe(object) => object.as_any(),
+            Self::ThreadSafe(object) => object.as_py().as_any(),
             Self::Foreign(object) => object,
             Self::Stream(_, object) => object.as_any(),
             Self::Datagram(_, object) => object.as_any(),

@@ -1,66 +1,101 @@
 //! `Handle`: one callback, its arguments and its context.
 
-use pyo3::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::pyclass::PyTraverseError;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::PyTuple;
 
 use crate::errors::ends_the_run;
 use crate::event_loop::LoopCore;
 use crate::ffi::cell::AttachedCell;
-use crate::ffi::context;
+use crate::ffi::context::{self, Arguments};
+use crate::ffi::native::arguments::Rest;
+use crate::ffi::native::class::{self, Class, unary_slot};
+use crate::ffi::native::method::{Returned, attribute, boolean, none, without_arguments};
+use crate::ffi::native::object::{self, Contents, Native, Stop, Visitor, native_class};
+use crate::ffi::owned::Owned;
 use crate::imported;
 
 /// What a handle gives up when it is cancelled.
-pub(crate) struct Call {
-    callback: Py<PyAny>,
-    args: Py<PyTuple>,
+struct Call {
+    callback: Owned,
+    arguments: Arguments,
 }
 
 /// A scheduled callback; `asyncio.Handle` by interface and by `isinstance`.
 ///
 /// In debug mode the loop makes asyncio's own handles instead, which remember where they were
 /// created.
-#[pyclass(subclass, frozen, weakref, module = "rondel._rondel")]
+#[repr(C)]
 pub(crate) struct Handle {
-    event_loop: Py<LoopCore>,
-    context: Py<PyAny>,
+    event_loop: Owned<LoopCore>,
+    context: Owned,
     call: AttachedCell<Option<Call>>,
 }
 
+native_class!(Handle, c"rondel._rondel.Handle");
+
+impl Contents for Handle {
+    fn visit(&self, visitor: &Visitor<'_>) -> Result<(), Stop> {
+        visitor.visit(&self.event_loop)?;
+        visitor.visit(&self.context)?;
+        let visited = self.call.visit(|call| {
+            let Some(call) = call else { return Ok(()) };
+            visitor.visit(&call.callback)?;
+            match &call.arguments {
+                Arguments::None => Ok(()),
+                Arguments::One(argument) => visitor.visit(argument),
+                Arguments::Many(arguments) => visitor.visit(arguments),
+            }
+        });
+        visited.unwrap_or(Ok(()))
+    }
+
+    fn clear(&self) {
+        drop(self.call.visit(Option::take));
+    }
+}
+
 impl Handle {
-    /// A handle for `callback(*args)`, in `context` or else in a copy of the current one.
+    /// The contents for `callback(*arguments)`, in `context` or else in a copy of the current one.
     #[inline]
     pub(crate) fn new(
         event_loop: &Bound<'_, LoopCore>,
         callback: Bound<'_, PyAny>,
-        args: Bound<'_, PyTuple>,
+        arguments: Arguments,
         context: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let py = event_loop.py();
         let context = match context {
             Some(context) => context,
-            None => context::copy_current(py)?,
+            None => context::copy_current(event_loop.py())?,
         };
-        let call = Call { callback: callback.unbind(), args: args.unbind() };
         Ok(Self {
-            event_loop: event_loop.clone().unbind(),
-            context: context.unbind(),
-            call: AttachedCell::new(Some(call)),
+            event_loop: Owned::new(event_loop.clone()),
+            context: Owned::new(context),
+            call: AttachedCell::new(Some(Call { callback: Owned::new(callback), arguments })),
         })
     }
 
-    pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> &Bound<'py, LoopCore> {
-        self.event_loop.bind(py)
+    /// As [`new`](Self::new), as a Python object.
+    #[inline]
+    pub(crate) fn create<'py>(
+        event_loop: &Bound<'py, LoopCore>,
+        callback: Bound<'py, PyAny>,
+        arguments: Arguments,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let contents = Self::new(event_loop, callback, arguments, context)?;
+        object::create(event_loop.py(), contents)
+    }
+
+    pub(crate) fn event_loop(&self) -> &Owned<LoopCore> {
+        &self.event_loop
     }
 
     /// The callback and its arguments, unless cancelled.
-    fn parts<'py>(&self, py: Python<'py>) -> Option<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+    #[inline]
+    fn parts<'py>(&self, py: Python<'py>) -> Option<(Bound<'py, PyAny>, Arguments)> {
         self.call.with(py, |call| {
-            call.as_ref().map(|call| {
-                (call.callback.clone_ref(py).into_bound(py), call.args.clone_ref(py).into_bound(py))
-            })
+            call.as_ref().map(|call| (call.callback.get(py), call.arguments.clone()))
         })
     }
 
@@ -81,12 +116,12 @@ impl Handle {
     #[inline]
     pub(crate) fn run(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let handle = slf.get();
-        let Some((callback, args)) = handle.parts(py) else { return Ok(()) };
-        match context::call_in(handle.context.bind(py), &callback, &args) {
+        let handle = slf.contents();
+        let Some((callback, arguments)) = handle.parts(py) else { return Ok(()) };
+        match context::call_in(&handle.context.bind(py), &callback, &arguments) {
             Ok(_) => Ok(()),
             Err(error) if ends_the_run(py, &error) => Err(error),
-            Err(error) => Self::report(slf, &callback, &args, error),
+            Err(error) => Self::report(slf, &callback, &arguments, error),
         }
     }
 
@@ -94,98 +129,130 @@ impl Handle {
     fn report(
         slf: &Bound<'_, Self>,
         callback: &Bound<'_, PyAny>,
-        args: &Bound<'_, PyTuple>,
+        arguments: &Arguments,
         error: PyErr,
     ) -> PyResult<()> {
         let py = slf.py();
-        let event_loop = slf.get().event_loop.bind(py);
+        let event_loop = slf.contents().event_loop.bind(py);
         let failed = intern!(py, "_callback_failed");
-        event_loop.call_method1(failed, (slf, callback, args, error.into_value(py))).map(drop)
+        let arguments = arguments.tuple(py)?;
+        event_loop.call_method1(failed, (slf, callback, arguments, error.into_value(py))).map(drop)
     }
 }
 
-#[pymethods]
-impl Handle {
-    /// Cancels the callback; does nothing if it was cancelled or has run.
-    fn cancel(slf: &Bound<'_, Self>) {
-        slf.get().cancel_once(slf.py());
-    }
+/// What follows the named parameters of `call_soon` and its kin.
+#[inline]
+pub(crate) fn arguments_of(rest: Rest<'_, '_>) -> PyResult<Arguments> {
+    Ok(match rest.len() {
+        0 => Arguments::None,
+        1 => rest.only().map_or(Arguments::None, |argument| Arguments::One(Owned::new(argument))),
+        _ => Arguments::Many(Owned::new(rest.tuple()?)),
+    })
+}
 
-    /// Whether the callback was cancelled.
-    fn cancelled(&self, py: Python<'_>) -> bool {
-        self.cancel_requested(py)
+/// As [`arguments_of`], from a tuple.
+pub(crate) fn arguments_in(tuple: Bound<'_, PyTuple>) -> Arguments {
+    match tuple.len() {
+        0 => Arguments::None,
+        _ => Arguments::Many(Owned::new(tuple)),
     }
+}
 
-    /// The context in which the callback runs.
-    fn get_context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        self.context.clone_ref(py).into_bound(py)
-    }
+/// Makes the class.
+///
+/// # Errors
+/// Those of [`class::build`].
+pub(crate) fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let class = Class {
+        doc: c"A scheduled callback; `asyncio.Handle` by interface and by `isinstance`.",
+        base: None,
+        methods: vec![
+            without_arguments!(
+                Handle,
+                c"cancel",
+                cancel,
+                c"cancel($self, /)\n--\n\nCancels the callback; does nothing if it was cancelled or has run."
+            ),
+            without_arguments!(
+                Handle,
+                c"cancelled",
+                cancelled,
+                c"cancelled($self, /)\n--\n\nWhether the callback was cancelled."
+            ),
+            without_arguments!(
+                Handle,
+                c"get_context",
+                get_context,
+                c"get_context($self, /)\n--\n\nThe context in which the callback runs."
+            ),
+            without_arguments!(Handle, c"_run", run, c"_run($self, /)\n--\n\n"),
+            without_arguments!(Handle, c"_repr_info", repr_info, c"_repr_info($self, /)\n--\n\n"),
+        ],
+        attributes: vec![
+            attribute!(Handle, c"__class__", asyncio_class),
+            attribute!(Handle, c"_cancelled", cancelled),
+            attribute!(Handle, c"_callback", callback),
+            attribute!(Handle, c"_args", args),
+            attribute!(Handle, c"_context", get_context),
+            attribute!(Handle, c"_loop", owning_loop),
+            attribute!(Handle, c"_source_traceback", remembered_in_debug_mode),
+            attribute!(Handle, c"_repr", remembered_in_debug_mode),
+        ],
+        slots: vec![unary_slot!(Handle, Py_tp_repr, repr)],
+        has_dict: false,
+        subclassable: true,
+    };
+    let class = class::build::<Handle>(module.py(), class)?;
+    module.add("Handle", class)
+}
 
-    fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::run(slf)
-    }
+fn cancel<'py>(slf: &Bound<'py, Handle>) -> Returned<'py> {
+    slf.contents().cancel_once(slf.py());
+    Ok(none(slf.py()))
+}
 
-    fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        imported::handle_class(slf.py())?.call_method1(intern!(slf.py(), "__repr__"), (slf,))
-    }
+fn cancelled<'py>(slf: &Bound<'py, Handle>) -> Returned<'py> {
+    Ok(boolean(slf.py(), slf.contents().cancel_requested(slf.py())))
+}
 
-    fn _repr_info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        imported::handle_class(slf.py())?.call_method1(intern!(slf.py(), "_repr_info"), (slf,))
-    }
+fn get_context<'py>(slf: &Bound<'py, Handle>) -> Returned<'py> {
+    Ok(slf.contents().context.get(slf.py()))
+}
 
-    /// Answers `asyncio.Handle`, so that `isinstance` does.
-    #[getter(__class__)]
-    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyType>> {
-        Ok(imported::handle_class(slf.py())?.clone())
-    }
+fn run<'py>(slf: &Bound<'py, Handle>) -> Returned<'py> {
+    Handle::run(slf).map(|()| none(slf.py()))
+}
 
-    #[getter(_cancelled)]
-    fn is_cancelled(&self, py: Python<'_>) -> bool {
-        self.cancel_requested(py)
-    }
+fn repr<'py>(slf: &Bound<'py, Handle>) -> Returned<'py> {
+    imported::handle_class(slf.py())?.call_method1(intern!(slf.py(), "__repr__"), (slf,))
+}
 
-    #[getter(_callback)]
-    fn callback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.parts(py).map(|(callback, _)| callback)
-    }
+fn repr_info<'py>(slf: &Bound<'py, Handle>) -> Returned<'py> {
+    imported::handle_class(slf.py())?.call_method1(intern!(slf.py(), "_repr_info"), (slf,))
+}
 
-    #[getter(_args)]
-    fn args<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyTuple>> {
-        self.parts(py).map(|(_, args)| args)
-    }
+/// Answers `asyncio.Handle`, so that `isinstance` does.
+fn asyncio_class<'py>(slf: &Bound<'py, Handle>) -> Returned<'py> {
+    Ok(imported::handle_class(slf.py())?.clone().into_any())
+}
 
-    #[getter(_context)]
-    fn own_context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        self.get_context(py)
-    }
+fn callback<'py>(slf: &Bound<'py, Handle>) -> Returned<'py> {
+    let parts = slf.contents().parts(slf.py());
+    Ok(parts.map_or_else(|| none(slf.py()), |(callback, _)| callback))
+}
 
-    #[getter(_loop)]
-    fn owning_loop<'py>(&self, py: Python<'py>) -> Bound<'py, LoopCore> {
-        self.event_loop.clone_ref(py).into_bound(py)
+fn args<'py>(slf: &Bound<'py, Handle>) -> Returned<'py> {
+    match slf.contents().parts(slf.py()) {
+        Some((_, arguments)) => Ok(arguments.tuple(slf.py())?.into_any()),
+        None => Ok(none(slf.py())),
     }
+}
 
-    /// Remembered only in debug mode, by asyncio's own handles.
-    #[getter(_source_traceback)]
-    fn source_traceback(&self) -> Option<()> {
-        None
-    }
+fn owning_loop<'py>(slf: &Bound<'py, Handle>) -> Returned<'py> {
+    Ok(slf.contents().event_loop.get(slf.py()).into_any())
+}
 
-    #[getter(_repr)]
-    fn kept_repr(&self) -> Option<()> {
-        None
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.event_loop)?;
-        visit.call(&self.context)?;
-        let visited = self.call.visit(|call| match call {
-            Some(call) => visit.call(&call.callback).and_then(|()| visit.call(&call.args)),
-            None => Ok(()),
-        });
-        visited.unwrap_or(Ok(()))
-    }
-
-    fn __clear__(&self) {
-        drop(self.call.visit(Option::take));
-    }
+/// Only asyncio's own handles do, which are used in debug mode.
+fn remembered_in_debug_mode<'py>(slf: &Bound<'py, Handle>) -> Returned<'py> {
+    Ok(none(slf.py()))
 }

@@ -6,6 +6,8 @@
 
 // Python calls methods on an instance, whether they look at it or not.
 #![allow(clippy::unused_self)]
+// Methods of native classes have one signature, whether they can fail or not.
+#![allow(clippy::unnecessary_wraps)]
 
 use pyo3::prelude::*;
 
@@ -27,21 +29,16 @@ mod transport;
 mod _rondel {
     use pyo3::prelude::*;
 
+    use crate::ffi::native::class::add_methods;
+
     #[pymodule_export]
     use crate::event_loop::ForeignTimer;
     #[pymodule_export]
     use crate::event_loop::LoopCore;
     #[pymodule_export]
-    use crate::handle::Handle;
-    #[pymodule_export]
     use crate::kernel::kernel_features;
     #[pymodule_export]
     use crate::sock_call::SockCall;
-    #[cfg(Py_3_14)]
-    #[pymodule_export]
-    use crate::thread_safe_handle::ThreadSafeHandle;
-    #[pymodule_export]
-    use crate::timer_handle::TimerHandle;
     #[pymodule_export]
     use crate::transport::accept::Acceptor;
     #[pymodule_export]
@@ -57,7 +54,12 @@ mod _rondel {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        crate::ffi::interpreter::refuse_subinterpreters(module)
+        crate::ffi::interpreter::refuse_subinterpreters(module)?;
+        crate::handle::make_class(module)?;
+        crate::timer_handle::make_class(module)?;
+        #[cfg(Py_3_14)]
+        crate::thread_safe_handle::make_class(module)?;
+        add_methods(&module.py().get_type::<LoopCore>(), crate::event_loop::methods())
     }
 
     #[pymodule_export]

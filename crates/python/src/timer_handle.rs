@@ -3,21 +3,41 @@
 use pyo3::basic::CompareOp;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyTuple, PyType};
 use rondel_engine::TimerKey;
 
 use crate::event_loop::LoopCore;
 use crate::ffi::cell::AttachedCell;
+use crate::ffi::context::Arguments;
+use crate::ffi::native::class::{self, Class, compare_slot, hash_slot};
+use crate::ffi::native::method::{Returned, attribute, boolean, none, without_arguments};
+use crate::ffi::native::object::{
+    self, Contents, Native, NativeClass, Stop, Visitor, as_base, native_class,
+};
+use crate::ffi::owned::Owned;
 use crate::handle::Handle;
 use crate::imported;
 
 /// A callback scheduled for a time; `asyncio.TimerHandle` by interface and by `isinstance`.
-#[pyclass(extends = Handle, frozen, weakref, module = "rondel._rondel")]
+#[repr(C)]
 pub(crate) struct TimerHandle {
+    base: Handle,
     /// As it was given: an int stays an int.
-    when: Py<PyAny>,
+    when: Owned,
     /// Set while the timer is.
     key: AttachedCell<Option<TimerKey>>,
+}
+
+native_class!(TimerHandle: Handle, c"rondel._rondel.TimerHandle");
+
+impl Contents for TimerHandle {
+    fn visit(&self, visitor: &Visitor<'_>) -> Result<(), Stop> {
+        self.base.visit(visitor)?;
+        visitor.visit(&self.when)
+    }
+
+    fn clear(&self) {
+        self.base.clear();
+    }
 }
 
 impl TimerHandle {
@@ -25,90 +45,121 @@ impl TimerHandle {
         event_loop: &Bound<'py, LoopCore>,
         when: Bound<'py, PyAny>,
         callback: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
+        arguments: Arguments,
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Self>> {
-        let handle = Handle::new(event_loop, callback, args, context)?;
-        let timer = Self { when: when.unbind(), key: AttachedCell::new(None) };
-        Bound::new(event_loop.py(), PyClassInitializer::from(handle).add_subclass(timer))
+        let base = Handle::new(event_loop, callback, arguments, context)?;
+        let timer = Self { base, when: Owned::new(when), key: AttachedCell::new(None) };
+        object::create(event_loop.py(), timer)
     }
 
-    pub(crate) fn set_key(&self, py: Python<'_>, key: TimerKey) {
-        self.key.with(py, |slot| *slot = Some(key));
+    pub(crate) fn set_key(slf: &Bound<'_, Self>, key: TimerKey) {
+        slf.contents().key.with(slf.py(), |slot| *slot = Some(key));
     }
 }
 
-#[pymethods]
-impl TimerHandle {
-    /// The time for which the callback is scheduled, on the clock of `loop.time()`, in seconds.
-    fn when<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        self.when.clone_ref(py).into_bound(py)
-    }
+/// Makes the class.
+///
+/// # Errors
+/// Those of [`class::build`].
+pub(crate) fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let class = Class {
+        doc: c"A callback scheduled for a time; `asyncio.TimerHandle` by interface and by `isinstance`.",
+        base: Some(Handle::cell().get()),
+        methods: vec![
+            without_arguments!(
+                TimerHandle,
+                c"cancel",
+                cancel,
+                c"cancel($self, /)\n--\n\nCancels the callback and gives up the timer at once."
+            ),
+            without_arguments!(
+                TimerHandle,
+                c"when",
+                when,
+                c"when($self, /)\n--\n\nThe time for which the callback is scheduled, on the clock of `loop.time()`, in seconds."
+            ),
+            without_arguments!(
+                TimerHandle,
+                c"_repr_info",
+                repr_info,
+                c"_repr_info($self, /)\n--\n\n"
+            ),
+        ],
+        attributes: vec![
+            attribute!(TimerHandle, c"__class__", asyncio_class),
+            attribute!(TimerHandle, c"_when", when),
+            attribute!(TimerHandle, c"_scheduled", is_scheduled),
+        ],
+        slots: vec![hash_slot!(TimerHandle, hash), compare_slot!(TimerHandle, compare)],
+        has_dict: false,
+        subclassable: false,
+    };
+    let class = class::build::<TimerHandle>(module.py(), class)?;
+    module.add("TimerHandle", class)
+}
 
-    /// Cancels the callback and gives up the timer at once.
-    fn cancel(slf: &Bound<'_, Self>) {
-        let py = slf.py();
-        let handle = slf.as_super().get();
-        if handle.cancel_once(py)
-            && let Some(key) = slf.get().key.with(py, Option::take)
-        {
-            handle.event_loop(py).get().cancel_timer(py, key);
+fn cancel<'py>(slf: &Bound<'py, TimerHandle>) -> Returned<'py> {
+    let py = slf.py();
+    let timer = slf.contents();
+    if timer.base.cancel_once(py)
+        && let Some(key) = timer.key.with(py, Option::take)
+    {
+        timer.base.event_loop().bind(py).get().cancel_timer(py, key);
+    }
+    Ok(none(py))
+}
+
+fn when<'py>(slf: &Bound<'py, TimerHandle>) -> Returned<'py> {
+    Ok(slf.contents().when.get(slf.py()))
+}
+
+fn repr_info<'py>(slf: &Bound<'py, TimerHandle>) -> Returned<'py> {
+    let py = slf.py();
+    let info = imported::handle_class(py)?.call_method1(intern!(py, "_repr_info"), (slf,))?;
+    let position = if slf.contents().base.cancel_requested(py) { 2 } else { 1 };
+    let when = format!("when={}", slf.contents().when.bind(py).str()?);
+    info.call_method1(intern!(py, "insert"), (position, when))?;
+    Ok(info)
+}
+
+/// Answers `asyncio.TimerHandle`, so that `isinstance` does.
+fn asyncio_class<'py>(slf: &Bound<'py, TimerHandle>) -> Returned<'py> {
+    Ok(imported::timer_handle_class(slf.py())?.clone().into_any())
+}
+
+fn is_scheduled<'py>(slf: &Bound<'py, TimerHandle>) -> Returned<'py> {
+    let py = slf.py();
+    let timer = slf.contents();
+    let key = timer.key.with(py, |key| *key);
+    let event_loop = as_base(slf).contents().event_loop().bind(py);
+    Ok(boolean(py, key.is_some_and(|key| event_loop.get().timer_is_set(py, key))))
+}
+
+fn hash(slf: &Bound<'_, TimerHandle>) -> PyResult<isize> {
+    slf.contents().when.bind(slf.py()).hash()
+}
+
+fn compare<'py>(
+    slf: &Bound<'py, TimerHandle>,
+    other: &Bound<'py, PyAny>,
+    operator: CompareOp,
+) -> Returned<'py> {
+    let name = match operator {
+        CompareOp::Lt => "__lt__",
+        CompareOp::Le => "__le__",
+        CompareOp::Eq => "__eq__",
+        CompareOp::Ne => "__ne__",
+        CompareOp::Gt => "__gt__",
+        CompareOp::Ge => "__ge__",
+    };
+    if matches!(operator, CompareOp::Ne) {
+        // `object.__ne__` inverts the type's own `__eq__`, so this is asyncio's by hand.
+        let equal = compare(slf, other, CompareOp::Eq)?;
+        if equal.is(slf.py().NotImplemented()) {
+            return Ok(equal);
         }
+        return Ok(boolean(slf.py(), !equal.is_truthy()?));
     }
-
-    fn _repr_info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let info = imported::handle_class(py)?.call_method1(intern!(py, "_repr_info"), (slf,))?;
-        let position = if slf.as_super().get().cancel_requested(py) { 2 } else { 1 };
-        let when = format!("when={}", slf.get().when.bind(py).str()?);
-        info.call_method1(intern!(py, "insert"), (position, when))?;
-        Ok(info)
-    }
-
-    /// Answers `asyncio.TimerHandle`, so that `isinstance` does.
-    #[getter(__class__)]
-    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyType>> {
-        Ok(imported::timer_handle_class(slf.py())?.clone())
-    }
-
-    #[getter(_when)]
-    fn deadline<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        self.when(py)
-    }
-
-    #[getter(_scheduled)]
-    fn is_scheduled(slf: &Bound<'_, Self>) -> bool {
-        let py = slf.py();
-        let key = slf.get().key.with(py, |key| *key);
-        key.is_some_and(|key| slf.as_super().get().event_loop(py).get().timer_is_set(py, key))
-    }
-
-    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
-        self.when.bind(py).hash()
-    }
-
-    fn __richcmp__<'py>(
-        slf: &Bound<'py, Self>,
-        other: &Bound<'py, PyAny>,
-        operator: CompareOp,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let name = match operator {
-            CompareOp::Lt => "__lt__",
-            CompareOp::Le => "__le__",
-            CompareOp::Eq => "__eq__",
-            CompareOp::Ne => "__ne__",
-            CompareOp::Gt => "__gt__",
-            CompareOp::Ge => "__ge__",
-        };
-        if matches!(operator, CompareOp::Ne) {
-            // `object.__ne__` inverts the type's own `__eq__`, so this is asyncio's by hand.
-            let equal = Self::__richcmp__(slf, other, CompareOp::Eq)?;
-            let not_implemented = slf.py().NotImplemented();
-            if equal.is(&not_implemented) {
-                return Ok(equal);
-            }
-            return Ok((!equal.is_truthy()?).into_pyobject(slf.py())?.to_owned().into_any());
-        }
-        imported::timer_handle_class(slf.py())?.call_method1(name, (slf, other))
-    }
+    imported::timer_handle_class(slf.py())?.call_method1(name, (slf, other))
 }

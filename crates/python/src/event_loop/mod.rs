@@ -4,6 +4,7 @@
 //! and comes into play once per loop or once per connection. Where native code needs it, it calls
 //! a method whose name begins with an underscore.
 
+mod overrides;
 mod queued;
 mod run;
 mod schedule;
@@ -11,7 +12,7 @@ mod signals;
 mod sock;
 mod watch;
 
-pub(crate) use schedule::ForeignTimer;
+pub(crate) use schedule::{ForeignTimer, methods};
 pub(crate) use watch::descriptor;
 
 use std::collections::HashMap;
@@ -22,7 +23,7 @@ use pyo3::PyVisit;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::pyclass::PyTraverseError;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple, PyType};
 use rondel_engine::clock::Clock;
 use rondel_engine::signal::SignalPipe;
 use rondel_engine::{EventLoop, Notify, Ready, TimerKey};
@@ -32,6 +33,7 @@ use crate::errors::{loop_is_closed, os_error};
 use crate::ffi::cell::AttachedCell;
 use crate::transport::receive::ReceiveBuffer;
 use crate::transport::stream::StreamTransport;
+use overrides::Overrides;
 
 /// What a loop is made of while it is open.
 pub(crate) struct Open {
@@ -39,6 +41,8 @@ pub(crate) struct Open {
     signal_pipe: SignalPipe,
     /// Transports that hold unsent data of this turn.
     to_flush: Vec<Py<StreamTransport>>,
+    /// Empty; has the room that the next turn's need.
+    flushed: Vec<Py<StreamTransport>>,
     /// Objects, not numbers, that were given to `add_reader` or `add_writer`, by descriptor: they
     /// can be taken off the watch even after they were closed and lost their number.
     watched_objects: HashMap<RawFd, Py<PyAny>>,
@@ -52,6 +56,7 @@ pub(crate) struct LoopCore {
     /// `loop.get_debug()`, to be read per call.
     debug: AtomicBool,
     running: AtomicBool,
+    overrides: Overrides,
 }
 
 impl LoopCore {
@@ -117,10 +122,20 @@ impl LoopCore {
         }));
     }
 
-    fn take_to_flush(&self, py: Python<'_>) -> Vec<Py<StreamTransport>> {
-        self.open
-            .with(py, |open| open.as_mut().map(|open| std::mem::take(&mut open.to_flush)))
-            .unwrap_or_default()
+    /// The transports to flush, if there are any; the vector is to be given back.
+    #[inline]
+    fn take_to_flush(&self, py: Python<'_>) -> Option<Vec<Py<StreamTransport>>> {
+        self.open.with(py, |open| {
+            let open = open.as_mut().filter(|open| !open.to_flush.is_empty())?;
+            let room = std::mem::take(&mut open.flushed);
+            Some(std::mem::replace(&mut open.to_flush, room))
+        })
+    }
+
+    /// Takes the vector back, emptied.
+    fn put_flushed(&self, py: Python<'_>, flushed: Vec<Py<StreamTransport>>) {
+        debug_assert!(flushed.is_empty());
+        let _ = self.with_open(py, |open| open.flushed = flushed);
     }
 
     /// Takes the loop's receive buffer, or makes one: a nested read must not find it in use.
@@ -142,16 +157,19 @@ impl LoopCore {
 #[pymethods]
 impl LoopCore {
     #[new]
+    #[classmethod]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(
-        py: Python<'_>,
+        class: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
+        let py = class.py();
         let open = Open {
             engine: EventLoop::new(Clock::Monotonic).map_err(|error| os_error(py, &error))?,
             signal_pipe: SignalPipe::new().map_err(|error| os_error(py, &error))?,
             to_flush: Vec::new(),
+            flushed: Vec::new(),
             watched_objects: HashMap::new(),
             receive_buffer: None,
         };
@@ -159,6 +177,7 @@ impl LoopCore {
             open: AttachedCell::new(Some(open)),
             debug: AtomicBool::new(false),
             running: AtomicBool::new(false),
+            overrides: Overrides::of(class)?,
         })
     }
 

@@ -140,14 +140,12 @@ impl Door for PythonDoor<'_, '_> {
         let mut flushed = Ok(());
         loop {
             // A finalizer or an exception handler may write while this goes on.
-            let transports = self.core.get().take_to_flush(py);
-            if transports.is_empty() {
-                return flushed;
-            }
-            for transport in transports {
+            let Some(mut transports) = self.core.get().take_to_flush(py) else { return flushed };
+            for transport in transports.drain(..) {
                 let sent = StreamTransport::flush(transport.bind(py));
                 flushed = flushed.and(sent);
             }
+            self.core.get().put_flushed(py, transports);
         }
     }
 }

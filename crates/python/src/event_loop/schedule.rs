@@ -3,93 +3,155 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyInt, PyTuple};
+use pyo3::types::{PyFloat, PyInt};
 use rondel_engine::Notify;
 use rondel_engine::clock::{Clock, Instant};
 
 use super::LoopCore;
+use super::overrides::Overridable;
 use crate::callback::Callback;
-use crate::handle::Handle;
+use crate::ffi::context::Arguments;
+use crate::ffi::native::arguments::{Call, Signature};
+use crate::ffi::native::method::{Method, Returned, with_arguments, without_arguments};
+use crate::ffi::native::object::as_base;
+use crate::ffi::owned::Owned;
+use crate::handle::{Handle, arguments_of};
 #[cfg(Py_3_14)]
 use crate::thread_safe_handle::ThreadSafeHandle;
 use crate::timer_handle::TimerHandle;
 
+/// The methods of the core that are called as the interpreter passes arguments.
+pub(crate) fn methods() -> Vec<Method> {
+    vec![
+        with_arguments!(
+            LoopCore,
+            c"call_soon",
+            call_soon,
+            c"call_soon($self, callback, *args, context=None)\n--\n\nHas `callback(*args)` called in the next turn. See asyncio's `loop.call_soon()`."
+        ),
+        with_arguments!(
+            LoopCore,
+            c"call_soon_threadsafe",
+            call_soon_threadsafe,
+            c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\nAs `call_soon`, from any thread: wakes the loop. See asyncio's `loop.call_soon_threadsafe()`."
+        ),
+        with_arguments!(
+            LoopCore,
+            c"call_later",
+            call_later,
+            c"call_later($self, delay, callback, *args, context=None)\n--\n\nHas `callback(*args)` called `delay` seconds from now. See asyncio's `loop.call_later()`."
+        ),
+        with_arguments!(
+            LoopCore,
+            c"call_at",
+            call_at,
+            c"call_at($self, when, callback, *args, context=None)\n--\n\nHas `callback(*args)` called at `when`, a time of `loop.time()`. See asyncio's `loop.call_at()`."
+        ),
+        without_arguments!(
+            LoopCore,
+            c"time",
+            time,
+            c"time($self, /)\n--\n\nThe time on this loop's clock, in seconds: `time.monotonic()`."
+        ),
+    ]
+}
+
+const CALL_SOON: Signature<1, 1> = Signature {
+    function: "call_soon",
+    positional: [c"callback"],
+    required: 1,
+    rest: true,
+    keywords: [c"context"],
+};
+
+const CALL_SOON_THREADSAFE: Signature<1, 1> =
+    Signature { function: "call_soon_threadsafe", ..CALL_SOON };
+
+const CALL_LATER: Signature<2, 1> = Signature {
+    function: "call_later",
+    positional: [c"delay", c"callback"],
+    required: 2,
+    rest: true,
+    keywords: [c"context"],
+};
+
+const CALL_AT: Signature<2, 1> =
+    Signature { function: "call_at", positional: [c"when", c"callback"], ..CALL_LATER };
+
+/// What is to be called, and in which context.
+struct Scheduled<'py> {
+    callback: Bound<'py, PyAny>,
+    arguments: Arguments,
+    context: Option<Bound<'py, PyAny>>,
+}
+
+fn call_soon<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Returned<'py> {
+    let (scheduled, _) = sorted(call, &CALL_SOON)?;
+    if slf.get().is_debug() {
+        return in_debug(slf, intern!(slf.py(), "_call_soon_in_debug"), scheduled);
+    }
+    schedule(slf, scheduled)
+}
+
+fn call_soon_threadsafe<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Returned<'py> {
+    let (scheduled, _) = sorted(call, &CALL_SOON_THREADSAFE)?;
+    let handle = if slf.get().is_debug() {
+        in_debug(slf, intern!(slf.py(), "_call_soon_threadsafe_in_debug"), scheduled)?
+    } else {
+        schedule_from_any_thread(slf, scheduled)?
+    };
+    slf.get().with_engine(slf.py(), |engine| engine.inbox().wake())?;
+    Ok(handle)
+}
+
+fn call_later<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Returned<'py> {
+    let py = slf.py();
+    let (scheduled, delay) = sorted(call, &CALL_LATER)?;
+    let delay = delay.unwrap_or_else(|| py.None().into_bound(py));
+    if delay.is_none() {
+        return Err(PyTypeError::new_err("delay must not be None"));
+    }
+    let core = slf.get();
+    if core.is_overridden(Overridable::TIME | Overridable::CALL_AT) {
+        // A subclass may have a clock of its own, as test loops do.
+        let when = slf.call_method0(intern!(py, "time"))?.add(delay)?;
+        let Scheduled { callback, arguments, context } = scheduled;
+        let arguments = arguments.tuple(py)?;
+        let all = [when, callback].into_iter().chain(arguments.iter()).collect::<Vec<_>>();
+        let all = pyo3::types::PyTuple::new(py, all)?;
+        let keywords = pyo3::types::PyDict::new(py);
+        keywords.set_item(intern!(py, "context"), context)?;
+        return slf.call_method(intern!(py, "call_at"), all, Some(&keywords));
+    }
+    let now = core.now(py);
+    if let Ok(delay) = delay.cast_exact::<PyFloat>() {
+        let when = seconds(now) + delay.value();
+        return schedule_at(slf, instant(when), PyFloat::new(py, when).into_any(), scheduled);
+    }
+    let when = PyFloat::new(py, seconds(now)).add(delay)?;
+    schedule_at(slf, deadline(&when)?, when, scheduled)
+}
+
+fn call_at<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Returned<'py> {
+    let py = slf.py();
+    let (scheduled, when) = sorted(call, &CALL_AT)?;
+    let when = when.unwrap_or_else(|| py.None().into_bound(py));
+    if when.is_none() {
+        return Err(PyTypeError::new_err("when cannot be None"));
+    }
+    if slf.get().is_debug() {
+        // The checks of asyncio's debug mode come before that of the time.
+        return schedule_at(slf, Instant::from_nanos(0), when, scheduled);
+    }
+    schedule_at(slf, deadline(&when)?, when, scheduled)
+}
+
+fn time<'py>(slf: &Bound<'py, LoopCore>) -> Returned<'py> {
+    Ok(PyFloat::new(slf.py(), seconds(slf.get().now(slf.py()))).into_any())
+}
+
 #[pymethods]
 impl LoopCore {
-    /// Has `callback(*args)` called in the next turn. See asyncio's `loop.call_soon()`.
-    #[pyo3(signature = (callback, *args, context=None))]
-    fn call_soon<'py>(
-        slf: &Bound<'py, Self>,
-        callback: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        if slf.get().is_debug() {
-            let checked = intern!(slf.py(), "_call_soon_in_debug");
-            return slf.call_method1(checked, (callback, args, context));
-        }
-        Self::schedule(slf, callback, args, context).map(Bound::into_any)
-    }
-
-    /// As `call_soon`, from any thread: wakes the loop. See asyncio's
-    /// `loop.call_soon_threadsafe()`.
-    #[pyo3(signature = (callback, *args, context=None))]
-    fn call_soon_threadsafe<'py>(
-        slf: &Bound<'py, Self>,
-        callback: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let handle = if slf.get().is_debug() {
-            let checked = intern!(slf.py(), "_call_soon_threadsafe_in_debug");
-            slf.call_method1(checked, (callback, args, context))?
-        } else {
-            Self::schedule_from_any_thread(slf, callback, args, context)?
-        };
-        slf.get().with_engine(slf.py(), |engine| engine.inbox().wake())?;
-        Ok(handle)
-    }
-
-    /// Has `callback(*args)` called `delay` seconds from now. See asyncio's `loop.call_later()`.
-    #[pyo3(signature = (delay, callback, *args, context=None))]
-    fn call_later<'py>(
-        slf: &Bound<'py, Self>,
-        delay: Bound<'py, PyAny>,
-        callback: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        if delay.is_none() {
-            return Err(PyTypeError::new_err("delay must not be None"));
-        }
-        // A subclass may have a clock of its own, as test loops do.
-        let now = slf.call_method0(intern!(py, "time"))?;
-        let when = now.add(delay)?;
-        Self::schedule_at(slf, when, callback, args, context)
-    }
-
-    /// Has `callback(*args)` called at `when`, a time of `loop.time()`. See asyncio's
-    /// `loop.call_at()`.
-    #[pyo3(signature = (when, callback, *args, context=None))]
-    fn call_at<'py>(
-        slf: &Bound<'py, Self>,
-        when: Bound<'py, PyAny>,
-        callback: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        if when.is_none() {
-            return Err(PyTypeError::new_err("when cannot be None"));
-        }
-        Self::schedule_at(slf, when, callback, args, context)
-    }
-
-    /// The time on this loop's clock, in seconds: `time.monotonic()`.
-    fn time(&self) -> f64 {
-        seconds(Clock::Monotonic.now())
-    }
-
     /// Appends somebody else's handle to the ready queue.
     fn _push_foreign(&self, py: Python<'_>, handle: Py<PyAny>) -> PyResult<()> {
         self.push(py, Callback::Foreign(handle))
@@ -119,62 +181,87 @@ impl LoopCore {
 }
 
 impl LoopCore {
+    /// The time now, which the engine takes note of: a deadline that is not later is due.
     #[inline]
-    fn schedule<'py>(
-        slf: &Bound<'py, Self>,
-        callback: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, Handle>> {
-        let py = slf.py();
-        let handle = Bound::new(py, Handle::new(slf, callback, args, context)?)?;
-        slf.get().push(py, Callback::Handle(handle.clone().unbind()))?;
-        Ok(handle)
+    pub(crate) fn now(&self, py: Python<'_>) -> Instant {
+        let now = Clock::Monotonic.now();
+        // A closed loop has no deadlines.
+        let _ = self.with_engine(py, |engine| engine.observe(now));
+        now
     }
+}
 
-    #[cfg(Py_3_14)]
-    fn schedule_from_any_thread<'py>(
-        slf: &Bound<'py, Self>,
-        callback: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let handle = ThreadSafeHandle::create(slf, callback, args, context)?;
-        slf.get().push(slf.py(), Callback::ThreadSafe(handle.clone().unbind()))?;
-        Ok(handle.into_any())
-    }
+/// The callback with its arguments and context, and the parameter in front of it, if there is one.
+#[inline]
+fn sorted<'py, const P: usize>(
+    call: Call<'_, 'py>,
+    signature: &Signature<P, 1>,
+) -> PyResult<(Scheduled<'py>, Option<Bound<'py, PyAny>>)> {
+    let sorted = call.sorted(signature)?;
+    let own = |given: Option<pyo3::Borrowed<'_, 'py, PyAny>>| given.map(|it| (*it).clone());
+    let callback = own(sorted.positional[P - 1]);
+    // `sorted` has seen to it that what is required is there.
+    let callback = callback.ok_or_else(|| PyTypeError::new_err("no callback"))?;
+    let first = if P > 1 { own(sorted.positional[0]) } else { None };
+    let context = own(sorted.keywords[0]).filter(|context| !context.is_none());
+    Ok((Scheduled { callback, arguments: arguments_of(sorted.rest)?, context }, first))
+}
 
-    #[cfg(not(Py_3_14))]
-    fn schedule_from_any_thread<'py>(
-        slf: &Bound<'py, Self>,
-        callback: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        Self::schedule(slf, callback, args, context).map(Bound::into_any)
-    }
+#[cold]
+fn in_debug<'py>(
+    slf: &Bound<'py, LoopCore>,
+    method: &Bound<'py, pyo3::types::PyString>,
+    scheduled: Scheduled<'py>,
+) -> Returned<'py> {
+    let arguments = scheduled.arguments.tuple(slf.py())?;
+    slf.call_method1(method, (scheduled.callback, arguments, scheduled.context))
+}
 
-    fn schedule_at<'py>(
-        slf: &Bound<'py, Self>,
-        when: Bound<'py, PyAny>,
-        callback: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        if slf.get().is_debug() {
-            let checked = intern!(py, "_call_at_in_debug");
-            return slf.call_method1(checked, (when, callback, args, context));
-        }
-        let deadline = deadline(&when)?;
-        let timer = TimerHandle::create(slf, when, callback, args, context)?;
-        let entry = Callback::Handle(timer.as_super().clone().unbind());
-        let key = slf
-            .get()
-            .with_engine(py, |engine| engine.set_timer(deadline, Notify::Callback(entry)))?;
-        timer.get().set_key(py, key);
-        Ok(timer.into_any())
+#[inline]
+fn schedule<'py>(slf: &Bound<'py, LoopCore>, scheduled: Scheduled<'py>) -> Returned<'py> {
+    let Scheduled { callback, arguments, context } = scheduled;
+    let handle = Handle::create(slf, callback, arguments, context)?;
+    slf.get().push(slf.py(), Callback::Handle(Owned::new(handle.clone())))?;
+    Ok(handle.into_any())
+}
+
+#[cfg(Py_3_14)]
+fn schedule_from_any_thread<'py>(
+    slf: &Bound<'py, LoopCore>,
+    scheduled: Scheduled<'py>,
+) -> Returned<'py> {
+    let Scheduled { callback, arguments, context } = scheduled;
+    let handle = ThreadSafeHandle::create(slf, callback, arguments, context)?;
+    slf.get().push(slf.py(), Callback::ThreadSafe(Owned::new(handle.clone())))?;
+    Ok(handle.into_any())
+}
+
+#[cfg(not(Py_3_14))]
+#[inline]
+fn schedule_from_any_thread<'py>(
+    slf: &Bound<'py, LoopCore>,
+    scheduled: Scheduled<'py>,
+) -> Returned<'py> {
+    schedule(slf, scheduled)
+}
+
+fn schedule_at<'py>(
+    slf: &Bound<'py, LoopCore>,
+    deadline: Instant,
+    when: Bound<'py, PyAny>,
+    scheduled: Scheduled<'py>,
+) -> Returned<'py> {
+    let py = slf.py();
+    let Scheduled { callback, arguments, context } = scheduled;
+    if slf.get().is_debug() {
+        let checked = intern!(py, "_call_at_in_debug");
+        return slf.call_method1(checked, (when, callback, arguments.tuple(py)?, context));
     }
+    let timer = TimerHandle::create(slf, when, callback, arguments, context)?;
+    let entry = Notify::Callback(Callback::Handle(Owned::new(as_base(&timer).clone())));
+    let key = slf.get().with_engine(py, |engine| engine.set_timer(deadline, entry))?;
+    TimerHandle::set_key(&timer, key);
+    Ok(timer.into_any())
 }
 
 /// Names a timer that was set for a handle that is not ours.
@@ -188,6 +275,12 @@ fn seconds(instant: Instant) -> f64 {
 
 /// The moment that a number of seconds names. What lies before the clock's origin, and NaN, is
 /// due at once; what lies after the clock's end never comes due.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates
+fn instant(seconds: f64) -> Instant {
+    Instant::from_nanos((seconds * 1e9).round() as u64)
+}
+
+/// As [`instant`], from a Python number.
 ///
 /// # Errors
 /// `TypeError` for what is no number.
@@ -208,7 +301,5 @@ fn deadline(when: &Bound<'_, PyAny>) -> PyResult<Instant> {
             Err(error) => return Err(error),
         }
     };
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates
-    let nanos = (when * 1e9).round() as u64;
-    Ok(Instant::from_nanos(nanos))
+    Ok(instant(when))
 }

@@ -11,7 +11,9 @@ use rondel_engine::{Direction, Notify};
 use super::LoopCore;
 use crate::callback::Callback;
 use crate::errors::os_error;
-use crate::handle::Handle;
+use crate::ffi::native::object::Native;
+use crate::ffi::owned::Owned;
+use crate::handle::{Handle, arguments_in};
 
 /// The object behind a reader or a writer, if there is one.
 type Waiter<'py> = Option<Bound<'py, PyAny>>;
@@ -133,8 +135,8 @@ impl LoopCore {
             let handle = slf.call_method1(checked, (callback, args, context))?;
             (handle.clone(), Callback::Foreign(handle.unbind()))
         } else {
-            let handle = Bound::new(py, Handle::new(slf, callback, args, context)?)?;
-            (handle.clone().into_any(), Callback::Handle(handle.unbind()))
+            let handle = Handle::create(slf, callback, arguments_in(args), context)?;
+            (handle.clone().into_any(), Callback::Handle(Owned::new(handle)))
         };
         core.watch(py, number, direction, entry)?;
         if !fd.is_instance_of::<PyInt>() {
@@ -176,7 +178,7 @@ fn cancel(py: Python<'_>, waiter: Option<Notify<Callback>>) -> PyResult<bool> {
     match waiter {
         None => return Ok(false),
         Some(Notify::Callback(Callback::Handle(handle))) => {
-            handle.get().cancel_once(py);
+            handle.contents().cancel_once(py);
         }
         Some(Notify::Callback(Callback::Foreign(handle))) => {
             handle.call_method0(py, intern!(py, "cancel"))?;

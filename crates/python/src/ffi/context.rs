@@ -1,9 +1,12 @@
 //! Running something in a `contextvars.Context`, without a `Context.run` call around it.
 
+use pyo3::Borrowed;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyContext, PyTuple};
+
+use crate::ffi::owned::Owned;
 
 /// A copy of the current context (`contextvars.copy_context()`).
 pub(crate) fn copy_current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
@@ -41,59 +44,81 @@ pub(crate) fn run_in<R>(
     f()
 }
 
-/// `context.run(callback, *args)`, for a real Context without the detour through `run`.
+/// The positional arguments of a callback.
+#[derive(Clone)]
+pub(crate) enum Arguments {
+    None,
+    /// One, which most callbacks have; not a tuple of one.
+    One(Owned),
+    Many(Owned<PyTuple>),
+}
+
+impl Arguments {
+    pub(crate) fn tuple<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        match self {
+            Self::None => Ok(PyTuple::empty(py)),
+            Self::One(argument) => PyTuple::new(py, [argument.bind(py)]),
+            Self::Many(arguments) => Ok(arguments.get(py)),
+        }
+    }
+}
+
+/// `context.run(callback, *arguments)`, for a real Context without the detour through `run`.
 #[inline]
 pub(crate) fn call_in<'py>(
     context: &Bound<'py, PyAny>,
     callback: &Bound<'py, PyAny>,
-    args: &Bound<'py, PyTuple>,
+    arguments: &Arguments,
 ) -> PyResult<Bound<'py, PyAny>> {
     if context.is_exact_instance_of::<PyContext>() {
-        run_in(context, || call(callback, args))
+        run_in(context, || call(callback, arguments))
     } else {
         // Whatever has a `run` will do, as it does for asyncio.
-        let run = context.getattr(intern!(context.py(), "run"))?;
-        let mut all = Vec::with_capacity(args.len() + 1);
+        let py = context.py();
+        let run = context.getattr(intern!(py, "run"))?;
+        let arguments = arguments.tuple(py)?;
+        let mut all = Vec::with_capacity(arguments.len() + 1);
         all.push(callback.clone());
-        all.extend(args.iter());
-        run.call1(PyTuple::new(context.py(), all)?)
+        all.extend(arguments.iter());
+        run.call1(PyTuple::new(py, all)?)
     }
 }
 
-/// `callback(*args)` by the vectorcall protocol, straight from the tuple's own array.
+/// `callback(*arguments)` by the vectorcall protocol.
 #[inline]
 pub(crate) fn call<'py>(
     callback: &Bound<'py, PyAny>,
-    args: &Bound<'py, PyTuple>,
+    arguments: &Arguments,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let items = args.as_slice_of_pointers();
-    // SAFETY: the thread is attached; the tuple, which outlives the call, keeps its items alive,
-    // and the vectorcall protocol does not write to the array without the OFFSET flag.
-    unsafe {
-        Bound::from_owned_ptr_or_err(
-            callback.py(),
-            ffi::PyObject_Vectorcall(
-                callback.as_ptr(),
-                items.as_ptr(),
-                items.len(),
-                std::ptr::null_mut(),
-            ),
-        )
+    let py = callback.py();
+    match arguments {
+        Arguments::None => vectorcall(callback, &mut [std::ptr::null_mut()]),
+        Arguments::One(argument) => {
+            vectorcall(callback, &mut [std::ptr::null_mut(), argument.as_ptr()])
+        }
+        Arguments::Many(arguments) => {
+            let arguments = arguments.bind(py);
+            let items = arguments.iter_borrowed().map(Borrowed::as_ptr);
+            let mut stack: Vec<_> = std::iter::once(std::ptr::null_mut()).chain(items).collect();
+            vectorcall(callback, &mut stack)
+        }
     }
 }
 
-trait TupleItems {
-    fn as_slice_of_pointers(&self) -> &[*mut ffi::PyObject];
-}
-
-impl TupleItems for Bound<'_, PyTuple> {
-    #[inline]
-    fn as_slice_of_pointers(&self) -> &[*mut ffi::PyObject] {
-        // SAFETY: this is a tuple; CPython lays its items out as an array of `len` pointers, and
-        // tuples that Rust code can see are never resized.
-        unsafe {
-            let tuple: *mut ffi::PyTupleObject = self.as_ptr().cast();
-            std::slice::from_raw_parts((&raw const (*tuple).ob_item).cast(), self.len())
-        }
+/// Calls with all of `stack` but its first place, which the callee may use for `self`.
+#[inline]
+fn vectorcall<'py>(
+    callback: &Bound<'py, PyAny>,
+    stack: &mut [*mut ffi::PyObject],
+) -> PyResult<Bound<'py, PyAny>> {
+    let count = (stack.len() - 1) | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
+    // SAFETY: the thread is attached; the array has the arguments, which their owner keeps alive
+    // during the call, and one place in front of them that the flag allows the callee to change.
+    unsafe {
+        let arguments = stack.as_mut_ptr().add(1);
+        Bound::from_owned_ptr_or_err(
+            callback.py(),
+            ffi::PyObject_Vectorcall(callback.as_ptr(), arguments, count, std::ptr::null_mut()),
+        )
     }
 }

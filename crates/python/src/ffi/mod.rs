@@ -2,9 +2,12 @@
 //! cheap enough, form of.
 #![allow(unsafe_code)]
 
+pub(crate) mod attribute;
 pub(crate) mod buffer;
 pub(crate) mod bytes;
 pub(crate) mod cell;
 pub(crate) mod context;
 pub(crate) mod descriptor;
 pub(crate) mod interpreter;
+pub(crate) mod native;
+pub(crate) mod owned;

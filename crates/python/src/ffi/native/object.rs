@@ -1,0 +1,219 @@
+//! The layout of a native object, and how one comes into being.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::PyTypeInfo;
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use crate::ffi::owned::Owned;
+
+/// A native object: the head that every Python object has, and the class's own struct.
+#[repr(C)]
+pub(crate) struct Object<T> {
+    pub(super) head: ffi::PyObject,
+    pub(super) weak_references: *mut ffi::PyObject,
+    /// Null until an attribute is set; stays null for classes without a `__dict__`.
+    pub(super) dict: *mut ffi::PyObject,
+    pub(super) contents: T,
+}
+
+/// A struct that has a Python type whose instances are `Object`s of it; `native_class!` says so.
+///
+/// # Safety
+/// `PyTypeInfo` answers what is in `cell`, which `class::build` fills before any instance exists.
+/// The contents of a subclass are `#[repr(C)]` and begin with those of the base.
+pub(crate) unsafe trait NativeClass: PyTypeInfo + Send + Sync + 'static {
+    /// The class as `module.name`.
+    const NAME: &'static CStr;
+
+    /// Holds the type.
+    fn cell() -> &'static TypeCell;
+}
+
+/// What the contents of a native object do for it.
+pub(crate) trait Contents: NativeClass {
+    /// Shows the collector every reference that the contents hold.
+    ///
+    /// # Errors
+    /// The collector's, to be passed on.
+    fn visit(&self, visitor: &Visitor<'_>) -> Result<(), Stop>;
+
+    /// Gives up every reference that can be part of a cycle.
+    fn clear(&self);
+
+    /// What `__new__` begins with, for classes that Python code can make instances of.
+    fn blank() -> Option<Self> {
+        None
+    }
+
+    /// Whether `finalize` has anything to do; asked without the object's being kept alive.
+    #[inline]
+    fn wants_finalizer(&self) -> bool {
+        false
+    }
+
+    /// The last words of an object, before it is deallocated or collected.
+    fn finalize(_slf: &Bound<'_, Self>) {}
+}
+
+/// The static that holds the type of one class.
+pub(crate) struct TypeCell(AtomicPtr<ffi::PyTypeObject>);
+
+impl TypeCell {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicPtr::new(std::ptr::null_mut()))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> *mut ffi::PyTypeObject {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self, class: *mut ffi::PyTypeObject) {
+        self.0.store(class, Ordering::Release);
+    }
+}
+
+/// Declares that a struct is the contents of a Python class, or (`Struct: Base`) of a subclass of
+/// one, in whose contents it begins.
+macro_rules! native_class {
+    ($contents:ident, $name:literal) => {
+        // SAFETY: the type is the one in the cell, and `class::build` puts one there whose layout
+        // is that of this class.
+        #[allow(unsafe_code)]
+        unsafe impl pyo3::PyTypeInfo for $contents {
+            #[inline]
+            fn type_object_raw(_py: pyo3::Python<'_>) -> *mut pyo3::ffi::PyTypeObject {
+                <Self as $crate::ffi::native::object::NativeClass>::cell().get()
+            }
+        }
+
+        // SAFETY: as above.
+        #[allow(unsafe_code)]
+        unsafe impl $crate::ffi::native::object::NativeClass for $contents {
+            const NAME: &'static std::ffi::CStr = $name;
+
+            #[inline]
+            fn cell() -> &'static $crate::ffi::native::object::TypeCell {
+                static CELL: $crate::ffi::native::object::TypeCell =
+                    $crate::ffi::native::object::TypeCell::new();
+                &CELL
+            }
+        }
+    };
+    ($contents:ident: $base:ident, $name:literal) => {
+        $crate::ffi::native::object::native_class!($contents, $name);
+
+        // SAFETY: the subclass begins with its base, which is asserted here.
+        #[allow(unsafe_code)]
+        unsafe impl $crate::ffi::native::object::Subclass for $contents {
+            type Base = $base;
+        }
+        const _: () = assert!(std::mem::offset_of!($contents, base) == 0);
+    };
+}
+pub(crate) use native_class;
+
+/// A class whose instances are instances of another native class, too.
+///
+/// # Safety
+/// The type is a subclass of the base's, and the contents begin with the base's.
+pub(crate) unsafe trait Subclass: NativeClass {
+    type Base: NativeClass;
+}
+
+/// An instance of a subclass, as one of the base.
+#[inline]
+pub(crate) fn as_base<'a, 'py, T: Subclass>(object: &'a Bound<'py, T>) -> &'a Bound<'py, T::Base> {
+    // SAFETY: by `Subclass` it is one.
+    unsafe { object.cast_unchecked() }
+}
+
+/// Access to the contents of a native object.
+pub(crate) trait Native<T> {
+    fn contents(&self) -> &T;
+}
+
+impl<T: Contents> Native<T> for Bound<'_, T> {
+    #[inline]
+    fn contents(&self) -> &T {
+        // SAFETY: by `Contents`, an instance of the class is an `Object<T>`; its contents are
+        // initialised before anybody gets a reference, and live as long as it.
+        unsafe { &(*self.as_ptr().cast::<Object<T>>()).contents }
+    }
+}
+
+impl<T: Contents> Native<T> for Owned<T> {
+    #[inline]
+    fn contents(&self) -> &T {
+        // SAFETY: as for `Bound`.
+        unsafe { &(*self.as_ptr().cast::<Object<T>>()).contents }
+    }
+}
+
+/// A new object of the class itself, with `contents`.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub(crate) fn create<T: Contents>(py: Python<'_>, contents: T) -> PyResult<Bound<'_, T>> {
+    // SAFETY: the type has the GC flag, a fixed size, and no fields in front of the object, so
+    // this allocates all of it. Everything behind the head is written before the collector is
+    // told of the object.
+    unsafe {
+        let object: *mut Object<T> = ffi::PyObject_GC_New(T::type_object_raw(py));
+        if object.is_null() {
+            return Err(PyErr::fetch(py));
+        }
+        (&raw mut (*object).weak_references).write(std::ptr::null_mut());
+        (&raw mut (*object).dict).write(std::ptr::null_mut());
+        (&raw mut (*object).contents).write(contents);
+        ffi::PyObject_GC_Track(object.cast());
+        Ok(Bound::from_owned_ptr(py, object.cast()).cast_into_unchecked())
+    }
+}
+
+/// The collector during a traversal.
+pub(crate) struct Visitor<'a> {
+    pub(super) visit: ffi::visitproc,
+    pub(super) argument: *mut c_void,
+    pub(super) during: PhantomData<&'a ()>,
+}
+
+/// The collector wants no more.
+pub(crate) struct Stop(pub(super) NonZeroResult);
+pub(super) type NonZeroResult = std::num::NonZero<c_int>;
+
+impl Visitor<'_> {
+    pub(crate) fn visit<U>(&self, owned: &Owned<U>) -> Result<(), Stop> {
+        // SAFETY: the object is alive, and the function and its argument are what the collector
+        // passed to the traversal that is under way.
+        self.result(unsafe { (self.visit)(owned.as_ptr(), self.argument) })
+    }
+
+    pub(super) fn raw(&self, object: *mut ffi::PyObject) -> Result<(), Stop> {
+        if object.is_null() {
+            return Ok(());
+        }
+        // SAFETY: as above.
+        self.result(unsafe { (self.visit)(object, self.argument) })
+    }
+
+    #[inline]
+    fn result(&self, result: c_int) -> Result<(), Stop> {
+        match NonZeroResult::new(result) {
+            None => Ok(()),
+            Some(stop) => Err(Stop(stop)),
+        }
+    }
+}
+
+/// Borrowed, as the collector sees it.
+pub(super) fn of<'a, T>(object: *mut ffi::PyObject) -> Option<&'a Object<T>> {
+    // SAFETY: called by slots of the class, with its instances, which outlive the call.
+    NonNull::new(object.cast::<Object<T>>()).map(|object| unsafe { object.as_ref() })
+}
