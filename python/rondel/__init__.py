@@ -20,6 +20,12 @@ __all__ = [
     "run",
 ]
 
+if sys.version_info < (3, 14):
+    # From 3.14 on asyncio draws call graphs, of its own tasks and futures alone: loops make those.
+    from rondel._rondel import Future, Task
+
+    __all__ += ["Future", "Task"]
+
 if sys.version_info < (3, 16):
     # Policies are deprecated from Python 3.14 on, and gone from 3.16: the names are there as long
     # as they mean something, and importing them warns of nothing.

@@ -2,13 +2,14 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextvars import Context
 from socket import socket
-from typing import Any, Final, Self, TypeVarTuple, final
+from typing import Any, Final, Self, TypeVar, TypeVarTuple, final
 
 from typing_extensions import disjoint_base
 
+_T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
 __all__ = [
@@ -16,11 +17,13 @@ __all__ = [
     "BaseTransport",
     "DatagramTransport",
     "ForeignTimer",
+    "Future",
     "Handle",
     "LoopCore",
     "ReadPipeTransport",
     "SockCall",
     "StreamTransport",
+    "Task",
     "TimerHandle",
     "WritePipeTransport",
     "__version__",
@@ -80,6 +83,14 @@ class TimerHandle(Handle):
     def __lt__(self, value: asyncio.TimerHandle, /) -> bool: ...
     def __ne__(self, value: object, /) -> bool: ...
 
+if sys.version_info < (3, 14):
+    # asyncio's by interface and by `isinstance`, not by inheritance; a Task is a Future of these.
+    @disjoint_base
+    class Future(asyncio.Future[_T]): ...
+
+    @disjoint_base
+    class Task(asyncio.Task[_T]): ...
+
 @final
 class ForeignTimer: ...
 
@@ -129,6 +140,7 @@ class LoopCore:
     def _sendall(self, sock: socket, data: Any) -> SockCall | None: ...
     def _sendto(self, sock: socket, data: Any, address: Any) -> SockCall | int: ...
     def _set_foreign_timer(self, when: float, handle: asyncio.Handle) -> ForeignTimer: ...
+    def _set_native_task_factory(self, there_is_one: bool) -> None: ...
     def _set_native_debug(self, enabled: bool) -> None: ...
     def _waiters(self, fd: int) -> tuple[Any, Any]: ...
     def _watched(self) -> list[tuple[int, Any, Any]]: ...
@@ -147,12 +159,24 @@ class LoopCore:
         *args: *_Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle: ...
+    def __delattr__(self, name: str, /) -> None: ...
+    def __setattr__(self, name: str, value: Any, /) -> None: ...
     def call_soon(
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.Handle: ...
     def call_soon_threadsafe(
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.Handle: ...
+    if sys.version_info < (3, 14):
+        def create_future(self) -> asyncio.Future[Any]: ...
+        def create_task(
+            self,
+            coro: Generator[Any, None, _T] | Coroutine[Any, Any, _T],
+            *,
+            name: object = None,
+            context: Context | None = None,
+            **kwargs: Any,
+        ) -> asyncio.Task[_T]: ...
     def stop(self) -> None: ...
     def time(self) -> float: ...
 

@@ -65,6 +65,11 @@ class Loop(DebugScheduling):
         self._set_native_debug(bool(enabled))
         super().set_debug(enabled)
 
+    def set_task_factory(self, factory: Any) -> None:
+        """Have `factory` make this loop's tasks; None for its own."""
+        super().set_task_factory(factory)
+        self._set_native_task_factory(factory is not None)
+
     # Signals
 
     _ssock = None  # asyncio's other end of the pipe; ours is native

@@ -338,6 +338,14 @@ pub trait Door {
     /// Lends the loop to `f`, which must not run callbacks or drop what may run user code.
     fn with<R>(&self, f: impl FnOnce(&mut EventLoop<Self::Callback>) -> R) -> R;
 
+    /// Called before the loop looks at its descriptors, or sleeps: nothing runs for a while.
+    ///
+    /// # Errors
+    /// What ends the run.
+    fn looks(&self) -> Result<(), Self::Break> {
+        Ok(())
+    }
+
     /// Sleeps through `parking`, having given up whatever other threads need.
     ///
     /// # Errors
@@ -401,6 +409,7 @@ pub fn run<D: Door>(door: &D) -> Result<(), D::Break> {
 /// # Errors
 /// As [`run`].
 pub fn turn<D: Door>(door: &D) -> Result<(), D::Break> {
+    door.looks()?;
     let mut parking = door.with(EventLoop::begin_park);
     let parked = door.park(&mut parking);
     let mut woken = door.with(|event_loop| event_loop.end_park(parking, &parked));

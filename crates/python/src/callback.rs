@@ -9,6 +9,7 @@ use crate::event_loop::LoopCore;
 use crate::ffi::owned::Owned;
 use crate::handle::Handle;
 use crate::sock_call::SockCall;
+use crate::task::{Cause, Task};
 #[cfg(Py_3_14)]
 use crate::thread_safe_handle::ThreadSafeHandle;
 use crate::transport::accept::Acceptor;
@@ -26,6 +27,10 @@ pub(crate) enum Callback {
     /// A handle of ours that any thread may cancel while it runs.
     #[cfg(Py_3_14)]
     ThreadSafe(Owned<ThreadSafeHandle>),
+    /// A task's next step.
+    Step(Owned<Task>),
+    /// A task whose future is done.
+    WakeUp(Owned<Task>),
     /// Somebody else's handle: whatever has `_run()` and `_cancelled`, as asyncio's have.
     Foreign(Py<PyAny>),
     /// A step in the life of a stream transport.
@@ -50,8 +55,15 @@ impl Callback {
     /// # Errors
     /// `SystemExit` and `KeyboardInterrupt`, which end the run.
     #[inline]
-    pub(crate) fn run(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn run(&self, core: &Bound<'_, LoopCore>) -> PyResult<()> {
+        let py = core.py();
         match self {
+            Self::Step(task) => return Task::run(core, &task.bind(py), Cause::Scheduled),
+            Self::WakeUp(task) => return Task::run(core, &task.bind(py), Cause::Woken),
+            _ => core.get().current_task().leave(core)?,
+        }
+        match self {
+            Self::Step(_) | Self::WakeUp(_) => Ok(()),
             Self::Handle(handle) => Handle::run(&handle.bind(py)),
             #[cfg(Py_3_14)]
             Self::ThreadSafe(handle) => ThreadSafeHandle::run(&handle.bind(py)),
@@ -91,6 +103,7 @@ impl Callback {
             Self::Handle(object) => object.as_py().as_any(),
             #[cfg(Py_3_14)]
             Self::ThreadSafe(object) => object.as_py().as_any(),
+            Self::Step(object) | Self::WakeUp(object) => object.as_py().as_any(),
             Self::Foreign(object) => object,
             Self::Stream(_, object) => object.as_any(),
             Self::Datagram(_, object) => object.as_any(),

@@ -2,6 +2,8 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+#[cfg(not(Py_3_14))]
+use pyo3::types::PyDict;
 use pyo3::types::PyType;
 
 /// Imports `$module.$name` at the first call and keeps it.
@@ -81,4 +83,107 @@ imported! {
 imported! {
     /// Our own transport as Python code completes it.
     stream_transport_class, PyType, "rondel.transport", "StreamTransport"
+}
+imported! {
+    /// `asyncio.Future`.
+    future_class, PyType, "asyncio.futures", "Future"
+}
+imported! {
+    /// `asyncio.Task`.
+    task_class, PyType, "asyncio.tasks", "Task"
+}
+imported! {
+    /// How asyncio shows a task.
+    task_repr, PyAny, "asyncio.base_tasks", "_task_repr"
+}
+imported! {
+    /// The frames of a task.
+    task_stack, PyAny, "asyncio.base_tasks", "_task_get_stack"
+}
+imported! {
+    /// Prints the frames of a task.
+    print_task_stack, PyAny, "asyncio.base_tasks", "_task_print_stack"
+}
+imported! {
+    /// `asyncio.iscoroutine`.
+    iscoroutine, PyAny, "asyncio.coroutines", "iscoroutine"
+}
+imported! {
+    /// The loop of anybody's future.
+    get_loop, PyAny, "asyncio.futures", "_get_loop"
+}
+imported! {
+    /// `asyncio.BaseEventLoop`.
+    base_loop_class, PyType, "asyncio.base_events", "BaseEventLoop"
+}
+#[cfg(not(Py_3_14))]
+imported! {
+    /// The running task of each loop, by loop.
+    current_tasks, PyDict, "asyncio.tasks", "_current_tasks"
+}
+#[cfg(Py_3_14)]
+imported! {
+    /// Makes a task a loop's current one.
+    enter_task, PyAny, "asyncio.tasks", "_enter_task"
+}
+#[cfg(Py_3_14)]
+imported! {
+    /// Ends what `enter_task` began.
+    leave_task, PyAny, "asyncio.tasks", "_leave_task"
+}
+#[cfg(Py_3_14)]
+imported! {
+    /// Puts a task in the place of a loop's current one.
+    swap_current_task, PyAny, "asyncio.tasks", "_swap_current_task"
+}
+imported! {
+    /// How asyncio shows a future.
+    future_repr, PyAny, "asyncio.base_futures", "_future_repr"
+}
+imported! {
+    /// `asyncio.CancelledError`.
+    cancelled_error, PyType, "asyncio.exceptions", "CancelledError"
+}
+imported! {
+    /// `asyncio.InvalidStateError`.
+    invalid_state_error, PyType, "asyncio.exceptions", "InvalidStateError"
+}
+imported! {
+    /// `traceback.extract_stack`.
+    extract_stack, PyAny, "traceback", "extract_stack"
+}
+imported! {
+    /// `types.GenericAlias`.
+    generic_alias, PyType, "types", "GenericAlias"
+}
+#[cfg(Py_3_12)]
+imported! {
+    /// `asyncio.get_event_loop`.
+    get_event_loop, PyAny, "asyncio.events", "get_event_loop"
+}
+#[cfg(not(Py_3_12))]
+imported! {
+    /// What asyncio's own futures ask for their loop.
+    get_event_loop, PyAny, "asyncio.events", "_get_event_loop"
+}
+
+/// The loop of a future that is given none.
+///
+/// # Errors
+/// `RuntimeError` if there is none.
+pub(crate) fn current_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    if cfg!(Py_3_12) {
+        get_event_loop(py)?.call0()
+    } else {
+        // The warning is for the caller's line: no frame of Python's lies between.
+        get_event_loop(py)?.call1((2,))
+    }
+}
+
+/// `asyncio.InvalidStateError(message)`.
+pub(crate) fn invalid_state(py: Python<'_>, message: &str) -> PyErr {
+    match invalid_state_error(py).and_then(|class| class.call1((message,))) {
+        Ok(error) => PyErr::from_value(error),
+        Err(failed) => failed,
+    }
 }

@@ -15,11 +15,13 @@ mod callback;
 mod errors;
 mod event_loop;
 mod ffi;
+mod future;
 mod handle;
 mod imported;
 mod kernel;
 mod sock_call;
 mod sock_operation;
+mod task;
 #[cfg(Py_3_14)]
 mod thread_safe_handle;
 mod timer_handle;
@@ -59,7 +61,16 @@ mod _rondel {
         crate::timer_handle::make_class(module)?;
         #[cfg(Py_3_14)]
         crate::thread_safe_handle::make_class(module)?;
-        add_methods(&module.py().get_type::<LoopCore>(), crate::event_loop::methods())
+        let core = module.py().get_type::<LoopCore>();
+        if cfg!(not(Py_3_14)) {
+            // asyncio's call graphs, which 3.14 brought, know of asyncio's own tasks and futures
+            // alone; there, loops go on to make those.
+            crate::future::make_iterator_class(module.py())?;
+            crate::future::make_class(module)?;
+            crate::task::make_class(module)?;
+            add_methods(&core, crate::event_loop::task_methods())?;
+        }
+        add_methods(&core, crate::event_loop::methods())
     }
 
     #[pymodule_export]

@@ -10,9 +10,12 @@ mod run;
 mod schedule;
 mod signals;
 mod sock;
+mod tasks;
 mod watch;
 
+pub(crate) use overrides::Overridable;
 pub(crate) use schedule::{ForeignTimer, methods};
+pub(crate) use tasks::methods as task_methods;
 pub(crate) use watch::descriptor;
 
 use std::collections::HashMap;
@@ -31,6 +34,7 @@ use rondel_engine::{EventLoop, Notify, Ready, TimerKey};
 use crate::callback::Callback;
 use crate::errors::{loop_is_closed, os_error};
 use crate::ffi::cell::AttachedCell;
+use crate::task::CurrentTask;
 use crate::transport::receive::ReceiveBuffer;
 use crate::transport::stream::StreamTransport;
 use overrides::Overrides;
@@ -57,6 +61,9 @@ pub(crate) struct LoopCore {
     debug: AtomicBool,
     running: AtomicBool,
     overrides: Overrides,
+    current_task: CurrentTask,
+    /// Whether a task factory makes this loop's tasks.
+    has_task_factory: AtomicBool,
 }
 
 impl LoopCore {
@@ -88,6 +95,14 @@ impl LoopCore {
 
     pub(crate) fn is_debug(&self) -> bool {
         self.debug.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn current_task(&self) -> &CurrentTask {
+        &self.current_task
+    }
+
+    pub(crate) fn has_task_factory(&self) -> bool {
+        self.has_task_factory.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_running_now(&self) -> bool {
@@ -178,6 +193,8 @@ impl LoopCore {
             debug: AtomicBool::new(false),
             running: AtomicBool::new(false),
             overrides: Overrides::of(class)?,
+            current_task: CurrentTask::default(),
+            has_task_factory: AtomicBool::new(false),
         })
     }
 
@@ -190,6 +207,11 @@ impl LoopCore {
     /// Mirrors the debug flag, which native code reads at every call.
     fn _set_native_debug(&self, enabled: bool) {
         self.debug.store(enabled, Ordering::Relaxed);
+    }
+
+    /// Mirrors whether there is a task factory, which native code asks at every task.
+    fn _set_native_task_factory(&self, there_is_one: bool) {
+        self.has_task_factory.store(there_is_one, Ordering::Relaxed);
     }
 
     /// Gives up everything: queue, timers, watches, descriptors.
@@ -206,6 +228,7 @@ impl LoopCore {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.current_task.visit(|task| visit.call(task.as_py()))?;
         // Lent out at this moment: then it is in use, and what is not visited is kept alive.
         self.open
             .visit(|open| open.as_ref().map_or(Ok(()), |open| open.visit(visit)))

@@ -67,8 +67,9 @@ impl LoopCore {
             return Err(PyRuntimeError::new_err("This event loop is already running"));
         }
         let ran = run(&PythonDoor { core: slf });
+        let left = core.current_task.leave(slf);
         core.running.store(false, Ordering::Relaxed);
-        ran
+        ran.and(left)
     }
 }
 
@@ -83,7 +84,7 @@ impl PythonDoor<'_, '_> {
     fn call_in_debug(&self, callback: &Callback) -> PyResult<()> {
         let py = self.core.py();
         let began = Clock::Monotonic.now();
-        let ran = callback.run(py);
+        let ran = callback.run(self.core);
         let took = Clock::Monotonic.now().saturating_duration_since(began).as_secs_f64();
         let limit = self.core.getattr(intern!(py, "slow_callback_duration"))?;
         if ran.is_ok() && limit.le(took)? {
@@ -107,6 +108,11 @@ impl Door for PythonDoor<'_, '_> {
             .unwrap_or_else(|_| panic!("the running loop was closed"))
     }
 
+    fn looks(&self) -> PyResult<()> {
+        // Nothing runs until the loop has looked, which may be for long.
+        self.core.get().current_task().leave(self.core)
+    }
+
     fn park(&self, parking: &mut Parking) -> io::Result<()> {
         if parking.is_poll() {
             // Giving up the GIL costs more than the look.
@@ -123,14 +129,13 @@ impl Door for PythonDoor<'_, '_> {
 
     #[inline]
     fn call(&self, callback: Callback) -> PyResult<()> {
-        let py = self.core.py();
         let ran = if self.core.get().is_debug() {
             self.call_in_debug(&callback)
         } else {
-            callback.run(py)
+            callback.run(self.core)
         };
         match ran {
-            Err(error) if !ends_the_run(py, &error) => report_stray(self.core, error),
+            Err(error) if !ends_the_run(self.core.py(), &error) => report_stray(self.core, error),
             ran => ran,
         }
     }
@@ -141,6 +146,8 @@ impl Door for PythonDoor<'_, '_> {
         loop {
             // A finalizer or an exception handler may write while this goes on.
             let Some(mut transports) = self.core.get().take_to_flush(py) else { return flushed };
+            // What is sent may be reported to a protocol.
+            self.core.get().current_task().leave(self.core)?;
             for transport in transports.drain(..) {
                 let sent = StreamTransport::flush(transport.bind(py));
                 flushed = flushed.and(sent);

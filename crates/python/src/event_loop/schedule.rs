@@ -23,6 +23,7 @@ use crate::timer_handle::TimerHandle;
 /// The methods of the core that are called as the interpreter passes arguments.
 pub(crate) fn methods() -> Vec<Method> {
     vec![
+
         with_arguments!(
             LoopCore,
             c"call_soon",

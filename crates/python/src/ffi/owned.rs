@@ -33,11 +33,26 @@ impl<T> Owned<T> {
         self.object.as_ptr()
     }
 
+    #[inline]
+    pub(crate) fn into_bound(self, py: Python<'_>) -> Bound<'_, T> {
+        let pointer = self.as_ptr();
+        std::mem::forget(self);
+        // SAFETY: the reference that this held is handed over; its type is T's, as it was when it
+        // came in.
+        unsafe { Bound::from_owned_ptr(py, pointer).cast_into_unchecked() }
+    }
+
     /// The same reference, as PyO3 has it.
     #[inline]
     pub(crate) fn as_py(&self) -> &Py<T> {
         // SAFETY: both are one non-null pointer to an object, of which each counts as a reference.
         unsafe { &*std::ptr::from_ref(self).cast::<Py<T>>() }
+    }
+
+    /// Whether it is this very object.
+    #[inline]
+    pub(crate) fn is<U>(&self, other: &Bound<'_, U>) -> bool {
+        self.as_ptr() == other.as_ptr()
     }
 }
 

@@ -140,6 +140,19 @@ impl<'a, 'py> Call<'a, 'py> {
         Ok(())
     }
 
+    /// The arguments as a tuple and a dict, for a function that takes them so.
+    pub(crate) fn unpacked(
+        &self,
+    ) -> PyResult<(Bound<'py, PyTuple>, Option<Bound<'py, pyo3::types::PyDict>>)> {
+        let positional = Rest { py: self.py, all: &self.all[..self.positional] }.tuple()?;
+        let Some(names) = self.names else { return Ok((positional, None)) };
+        let keywords = pyo3::types::PyDict::new(self.py);
+        for (name, object) in names.iter_borrowed().zip(&self.all[self.positional..]) {
+            keywords.set_item(name, self.borrow(*object))?;
+        }
+        Ok((positional, Some(keywords)))
+    }
+
     #[inline]
     fn borrow(&self, object: *mut ffi::PyObject) -> Borrowed<'a, 'py, PyAny> {
         // SAFETY: the arguments of a call are alive while it lasts, see `from_vector`.

@@ -5,10 +5,10 @@ use std::mem::offset_of;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::dealloc::{clear, dealloc, finalize, traverse};
-use super::method::{Attribute, Method};
+use super::method::{Attribute, Method, status_on_object, with_tuple};
 use super::object::{Contents, Object};
 
 /// What a class consists of beside its contents.
@@ -128,24 +128,114 @@ unsafe extern "C" fn new<T: Contents>(
     }
 }
 
+/// `tp_init`: `fn(&Bound<Class>, Call) -> PyResult<()>`.
+macro_rules! init {
+    ($class:ty, $function:path) => {{
+        #[allow(unsafe_code)]
+        unsafe extern "C" fn native_init(
+            slf: *mut pyo3::ffi::PyObject,
+            arguments: *mut pyo3::ffi::PyObject,
+            keywords: *mut pyo3::ffi::PyObject,
+        ) -> std::ffi::c_int {
+            // SAFETY: the interpreter calls this, attached, on an instance of the class.
+            unsafe {
+                $crate::ffi::native::class::call_init::<$class>(
+                    slf,
+                    arguments,
+                    keywords,
+                    |slf, call| $function(slf, call),
+                )
+            }
+        }
+        $crate::ffi::native::class::Slot::new(
+            pyo3::ffi::Py_tp_init,
+            native_init as *mut std::ffi::c_void,
+        )
+    }};
+}
+pub(crate) use init;
+
+/// # Safety
+/// The thread is attached; `slf` is an instance, `arguments` a tuple, `keywords` a dict or null.
+pub(crate) unsafe fn call_init<T: Contents>(
+    slf: *mut ffi::PyObject,
+    arguments: *mut ffi::PyObject,
+    keywords: *mut ffi::PyObject,
+    f: impl for<'py> FnOnce(&Bound<'py, T>, super::arguments::Call<'_, 'py>) -> PyResult<()>,
+) -> c_int {
+    // SAFETY: as the caller says.
+    unsafe {
+        status_on_object::<T>(slf, |slf| {
+            let py = slf.py();
+            let arguments =
+                Bound::from_borrowed_ptr(py, arguments).cast_into_unchecked::<PyTuple>();
+            let keywords = Bound::from_borrowed_ptr_or_opt(py, keywords)
+                .map(|keywords| keywords.cast_into_unchecked::<PyDict>());
+            with_tuple(&arguments, keywords.as_ref(), |call| f(slf, call))
+        })
+    }
+}
+
 /// A slot that takes the object alone: `fn(&Bound<Class>) -> Returned`.
 macro_rules! unary_slot {
     ($class:ty, $slot:ident, $function:path) => {{
         #[allow(unsafe_code)]
-        unsafe extern "C" fn slot(slf: *mut pyo3::ffi::PyObject) -> *mut pyo3::ffi::PyObject {
+        unsafe extern "C" fn native_slot(
+            slf: *mut pyo3::ffi::PyObject,
+        ) -> *mut pyo3::ffi::PyObject {
             // SAFETY: the interpreter calls this, attached, on an instance of the class.
             unsafe { $crate::ffi::native::method::on_object::<$class>(slf, |slf| $function(slf)) }
         }
-        $crate::ffi::native::class::Slot::new(pyo3::ffi::$slot, slot as *mut std::ffi::c_void)
+        $crate::ffi::native::class::Slot::new(
+            pyo3::ffi::$slot,
+            native_slot as *mut std::ffi::c_void,
+        )
     }};
 }
 pub(crate) use unary_slot;
+
+/// `am_send`: `fn(&Bound<Class>) -> PyResult<Step>`; what is sent is ignored.
+macro_rules! send_slot {
+    ($class:ty, $function:path) => {{
+        #[allow(unsafe_code)]
+        unsafe extern "C" fn native_slot(
+            slf: *mut pyo3::ffi::PyObject,
+            _: *mut pyo3::ffi::PyObject,
+            result: *mut *mut pyo3::ffi::PyObject,
+        ) -> pyo3::ffi::PySendResult {
+            let mut returned = false;
+            // SAFETY: the interpreter calls this, attached, on an instance of the class, with
+            // room for one pointer.
+            unsafe {
+                *result = $crate::ffi::native::method::on_object::<$class>(slf, |slf| {
+                    match $function(slf)? {
+                        $crate::ffi::coroutine::Step::Yielded(object) => Ok(object),
+                        $crate::ffi::coroutine::Step::Returned(object) => {
+                            returned = true;
+                            Ok(object)
+                        }
+                    }
+                });
+                match (*result).is_null() {
+                    true => pyo3::ffi::PySendResult::PYGEN_ERROR,
+                    false if returned => pyo3::ffi::PySendResult::PYGEN_RETURN,
+                    false => pyo3::ffi::PySendResult::PYGEN_NEXT,
+                }
+            }
+        }
+        $crate::ffi::native::class::Slot::new(
+            pyo3::ffi::Py_am_send,
+            native_slot as *mut std::ffi::c_void,
+        )
+    }};
+}
+pub(crate) use send_slot;
 
 /// `tp_hash`: `fn(&Bound<Class>) -> PyResult<isize>`.
 macro_rules! hash_slot {
     ($class:ty, $function:path) => {{
         #[allow(unsafe_code)]
-        unsafe extern "C" fn slot(slf: *mut pyo3::ffi::PyObject) -> pyo3::ffi::Py_hash_t {
+        unsafe extern "C" fn native_slot(slf: *mut pyo3::ffi::PyObject) -> pyo3::ffi::Py_hash_t {
             let mut hash = -1;
             // SAFETY: the interpreter calls this, attached, on an instance of the class.
             let status = unsafe {
@@ -156,7 +246,10 @@ macro_rules! hash_slot {
             };
             if status < 0 { -1 } else { hash }
         }
-        $crate::ffi::native::class::Slot::new(pyo3::ffi::Py_tp_hash, slot as *mut std::ffi::c_void)
+        $crate::ffi::native::class::Slot::new(
+            pyo3::ffi::Py_tp_hash,
+            native_slot as *mut std::ffi::c_void,
+        )
     }};
 }
 pub(crate) use hash_slot;
@@ -165,7 +258,7 @@ pub(crate) use hash_slot;
 macro_rules! compare_slot {
     ($class:ty, $function:path) => {{
         #[allow(unsafe_code)]
-        unsafe extern "C" fn slot(
+        unsafe extern "C" fn native_slot(
             slf: *mut pyo3::ffi::PyObject,
             other: *mut pyo3::ffi::PyObject,
             operator: std::ffi::c_int,
@@ -187,7 +280,7 @@ macro_rules! compare_slot {
         }
         $crate::ffi::native::class::Slot::new(
             pyo3::ffi::Py_tp_richcompare,
-            slot as *mut std::ffi::c_void,
+            native_slot as *mut std::ffi::c_void,
         )
     }};
 }

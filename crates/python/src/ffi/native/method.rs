@@ -9,6 +9,8 @@ use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::{Borrowed, PyTypeCheck};
 
+use super::arguments::Call;
+
 /// What a method returns.
 pub(crate) type Returned<'py> = PyResult<Bound<'py, PyAny>>;
 
@@ -28,6 +30,14 @@ impl Method {
         doc: &'static CStr,
     ) -> Self {
         Self::new(name, ffi::PyMethodDefPointer { PyCFunction: function }, ffi::METH_NOARGS, doc)
+    }
+
+    pub(crate) const fn with_object(
+        name: &'static CStr,
+        function: ffi::PyCFunction,
+        doc: &'static CStr,
+    ) -> Self {
+        Self::new(name, ffi::PyMethodDefPointer { PyCFunction: function }, ffi::METH_O, doc)
     }
 
     pub(crate) const fn with_arguments(
@@ -52,29 +62,57 @@ impl Method {
             ml_doc: doc.as_ptr(),
         })
     }
+
+    /// The same, called on the class.
+    pub(crate) const fn of_class(mut self) -> Self {
+        self.0.ml_flags |= ffi::METH_CLASS;
+        self
+    }
 }
 
 /// A method without arguments: `fn(&Bound<Class>) -> Returned`.
 macro_rules! without_arguments {
     ($class:ty, $name:literal, $function:path, $doc:literal) => {{
         #[allow(unsafe_code)]
-        unsafe extern "C" fn call(
+        unsafe extern "C" fn native_call(
             slf: *mut pyo3::ffi::PyObject,
             _: *mut pyo3::ffi::PyObject,
         ) -> *mut pyo3::ffi::PyObject {
             // SAFETY: the interpreter calls this, attached, on an instance of the class.
             unsafe { $crate::ffi::native::method::on_object::<$class>(slf, |slf| $function(slf)) }
         }
-        $crate::ffi::native::method::Method::without_arguments($name, call, $doc)
+        $crate::ffi::native::method::Method::without_arguments($name, native_call, $doc)
     }};
 }
 pub(crate) use without_arguments;
+
+/// A method of one positional argument: `fn(&Bound<Class>, &Bound<PyAny>) -> Returned`.
+macro_rules! with_object {
+    ($class:ty, $name:literal, $function:path, $doc:literal) => {{
+        #[allow(unsafe_code)]
+        unsafe extern "C" fn native_call(
+            slf: *mut pyo3::ffi::PyObject,
+            argument: *mut pyo3::ffi::PyObject,
+        ) -> *mut pyo3::ffi::PyObject {
+            // SAFETY: the interpreter calls this, attached, on an instance of the class.
+            unsafe {
+                $crate::ffi::native::method::on_object::<$class>(slf, |slf| {
+                    $crate::ffi::native::method::borrowing(slf.py(), argument, |argument| {
+                        $function(slf, argument)
+                    })
+                })
+            }
+        }
+        $crate::ffi::native::method::Method::with_object($name, native_call, $doc)
+    }};
+}
+pub(crate) use with_object;
 
 /// A method of any arguments: `fn(&Bound<Class>, Call) -> Returned`.
 macro_rules! with_arguments {
     ($class:ty, $name:literal, $function:path, $doc:literal) => {{
         #[allow(unsafe_code)]
-        unsafe extern "C" fn call(
+        unsafe extern "C" fn native_call(
             slf: *mut pyo3::ffi::PyObject,
             arguments: *const *mut pyo3::ffi::PyObject,
             count: pyo3::ffi::Py_ssize_t,
@@ -94,10 +132,32 @@ macro_rules! with_arguments {
                 })
             }
         }
-        $crate::ffi::native::method::Method::with_arguments($name, call, $doc)
+        $crate::ffi::native::method::Method::with_arguments($name, native_call, $doc)
     }};
 }
 pub(crate) use with_arguments;
+
+/// A class method of one positional argument: `fn(&Bound<PyType>, &Bound<PyAny>) -> Returned`.
+macro_rules! class_method {
+    ($name:literal, $function:path, $doc:literal) => {
+        $crate::ffi::native::method::with_object!(pyo3::types::PyType, $name, $function, $doc)
+            .of_class()
+    };
+}
+pub(crate) use class_method;
+
+/// `method`, bound to `object`: a builtin function whose `__self__` is the object.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn bound<'py, T>(object: &Bound<'py, T>, method: &'static Method) -> Returned<'py> {
+    // SAFETY: the definition lives forever, and nobody writes to it.
+    unsafe {
+        let definition = std::ptr::from_ref(&method.0).cast_mut();
+        let function = ffi::PyCFunction_NewEx(definition, object.as_ptr(), std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(object.py(), function)
+    }
+}
 
 /// Runs a method's function on its object.
 ///
@@ -179,7 +239,7 @@ pub(crate) fn boolean(py: Python<'_>, value: bool) -> Bound<'_, PyAny> {
 
 /// One entry of a class's table of attributes.
 #[derive(Clone, Copy)]
-pub(crate) struct Attribute(pub(super) ffi::PyGetSetDef);
+pub(crate) struct Attribute(pub(crate) ffi::PyGetSetDef);
 
 // SAFETY: as for `Method`.
 unsafe impl Send for Attribute {}
@@ -208,14 +268,14 @@ impl Attribute {
 macro_rules! attribute {
     (@get $class:ty, $get:path) => {{
         #[allow(unsafe_code)]
-        unsafe extern "C" fn get(
+        unsafe extern "C" fn native_get(
             slf: *mut pyo3::ffi::PyObject,
             _: *mut std::ffi::c_void,
         ) -> *mut pyo3::ffi::PyObject {
             // SAFETY: the interpreter calls this, attached, on an instance of the class.
             unsafe { $crate::ffi::native::method::on_object::<$class>(slf, |slf| $get(slf)) }
         }
-        get
+        native_get
     }};
     ($class:ty, $name:literal, $get:path) => {{
         let get = $crate::ffi::native::method::attribute!(@get $class, $get);
@@ -223,7 +283,7 @@ macro_rules! attribute {
     }};
     ($class:ty, $name:literal, $get:path, $set:path) => {{
         #[allow(unsafe_code)]
-        unsafe extern "C" fn set(
+        unsafe extern "C" fn native_set(
             slf: *mut pyo3::ffi::PyObject,
             value: *mut pyo3::ffi::PyObject,
             _: *mut std::ffi::c_void,
@@ -242,7 +302,38 @@ macro_rules! attribute {
             }
         }
         let get = $crate::ffi::native::method::attribute!(@get $class, $get);
-        $crate::ffi::native::method::Attribute::new($name, get, Some(set))
+        $crate::ffi::native::method::Attribute::new($name, get, Some(native_set))
     }};
 }
 pub(crate) use attribute;
+
+/// The `Call` of `tp_init` and `tp_new`, which are given a tuple and a dict.
+pub(crate) fn with_tuple<'py, R>(
+    arguments: &Bound<'py, pyo3::types::PyTuple>,
+    keywords: Option<&Bound<'py, pyo3::types::PyDict>>,
+    f: impl FnOnce(Call<'_, 'py>) -> PyResult<R>,
+) -> PyResult<R> {
+    let py = arguments.py();
+    let mut all: Vec<*mut ffi::PyObject> =
+        arguments.iter_borrowed().map(Borrowed::as_ptr).collect();
+    let mut names = Vec::new();
+    if let Some(keywords) = keywords {
+        for (name, value) in keywords.iter() {
+            // The dict keeps it alive.
+            all.push(value.as_ptr());
+            names.push(name);
+        }
+    }
+    let names = pyo3::types::PyTuple::new(py, names)?;
+    let count = all.len() - names.len();
+    // SAFETY: the tuple and the dict, which outlive the call, keep what the array points to alive.
+    let call = unsafe {
+        Call::from_vector(
+            py,
+            all.as_ptr(),
+            ffi::Py_ssize_t::try_from(count)?,
+            if names.is_empty() { std::ptr::null_mut() } else { names.as_ptr() },
+        )
+    };
+    f(call)
+}

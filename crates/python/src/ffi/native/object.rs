@@ -195,6 +195,13 @@ impl Visitor<'_> {
         self.result(unsafe { (self.visit)(owned.as_ptr(), self.argument) })
     }
 
+    pub(crate) fn all<'a, U: 'a>(
+        &self,
+        owned: impl IntoIterator<Item = &'a Owned<U>>,
+    ) -> Result<(), Stop> {
+        owned.into_iter().try_for_each(|owned| self.visit(owned))
+    }
+
     pub(super) fn raw(&self, object: *mut ffi::PyObject) -> Result<(), Stop> {
         if object.is_null() {
             return Ok(());

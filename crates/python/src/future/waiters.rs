@@ -1,0 +1,209 @@
+//! Those who wait for a future, in the order in which they came.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+
+use super::{EventLoop, Future};
+use crate::callback::Callback;
+use crate::ffi::context::Arguments;
+use crate::ffi::native::object::{Native, Stop, Visitor};
+use crate::ffi::owned::Owned;
+use crate::handle::Handle;
+use crate::task::{Task, bound_wake_up};
+
+/// Who is resumed when a future is done.
+#[derive(Clone)]
+pub(crate) enum Waiter {
+    /// A callback, called with the future, in a context.
+    Callback { callback: Owned, context: Owned },
+    /// A task of ours, whose coroutine awaits the future.
+    Task(Owned<Task>),
+}
+
+/// Waiters: mostly one, sometimes none, rarely more.
+#[derive(Default)]
+pub(crate) struct Waiters {
+    first: Option<Waiter>,
+    others: Vec<Waiter>,
+}
+
+impl Waiters {
+    pub(crate) fn push(&mut self, waiter: Waiter) {
+        if self.first.is_none() && self.others.is_empty() {
+            self.first = Some(waiter);
+        } else {
+            self.others.push(waiter);
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiter> {
+        self.first.iter().chain(&self.others)
+    }
+
+    pub(crate) fn visit(&self, visitor: &Visitor<'_>) -> Result<(), Stop> {
+        self.iter().try_for_each(|waiter| match waiter {
+            Waiter::Callback { callback, context } => {
+                visitor.visit(callback)?;
+                visitor.visit(context)
+            }
+            Waiter::Task(task) => visitor.visit(task),
+        })
+    }
+}
+
+impl IntoIterator for Waiters {
+    type Item = Waiter;
+    type IntoIter = std::iter::Chain<std::option::IntoIter<Waiter>, std::vec::IntoIter<Waiter>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.first.into_iter().chain(self.others)
+    }
+}
+
+impl Waiter {
+    /// The callable that stands for it.
+    fn callable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Self::Callback { callback, .. } => Ok(callback.get(py)),
+            Self::Task(task) => bound_wake_up(&task.bind(py)),
+        }
+    }
+
+    fn context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        match self {
+            Self::Callback { context, .. } => context.get(py),
+            Self::Task(task) => task.contents().context(py),
+        }
+    }
+
+    /// Has the waiter resumed in the next turn.
+    ///
+    /// # Errors
+    /// `RuntimeError` if the loop is closed; what somebody else's `call_soon` raises.
+    #[inline]
+    pub(crate) fn resume(self, future: &Bound<'_, PyAny>, event_loop: &EventLoop) -> PyResult<()> {
+        let py = future.py();
+        let Some(core) = event_loop.queue(py) else {
+            let (callable, context) = (self.callable(py)?, self.context(py));
+            return event_loop.call_soon(py, &callable, Some(future), &context);
+        };
+        let entry = match self {
+            Self::Callback { callback, context } => {
+                let arguments = Arguments::One(Owned::new(future.clone()));
+                let (callback, context) = (callback.into_bound(py), context.into_bound(py));
+                let handle = Handle::create(&core, callback, arguments, Some(context))?;
+                Callback::Handle(Owned::new(handle))
+            }
+            Self::Task(task) => Callback::WakeUp(task),
+        };
+        core.get().push(py, entry)
+    }
+}
+
+impl Future {
+    /// Has everybody who waits resumed in the next turn.
+    ///
+    /// # Errors
+    /// Those of [`Waiter::resume`].
+    #[inline]
+    pub(crate) fn resume_all(&self, object: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = object.py();
+        let (waiters, event_loop) = self.state.with(py, |state| {
+            let waiters = std::mem::take(&mut state.waiters);
+            (waiters, state.event_loop.clone())
+        });
+        let Some(event_loop) = event_loop else { return Ok(()) };
+        if let Some(waiter) = waiters.first {
+            waiter.resume(object, &event_loop)?;
+        }
+        for waiter in waiters.others {
+            waiter.resume(object, &event_loop)?;
+        }
+        Ok(())
+    }
+
+    /// Has `waiter` resumed when the future is done, which it may be already.
+    ///
+    /// # Errors
+    /// `RuntimeError` if `__init__` was never called; otherwise those of [`Waiter::resume`].
+    #[inline]
+    pub(crate) fn add_waiter(&self, object: &Bound<'_, PyAny>, waiter: Waiter) -> PyResult<()> {
+        let py = object.py();
+        let event_loop = self.event_loop(py)?;
+        let left = self.state.with(py, |state| {
+            if state.status == super::Status::Pending {
+                state.waiters.push(waiter);
+                None
+            } else {
+                Some(waiter)
+            }
+        });
+        match left {
+            Some(waiter) => waiter.resume(object, &event_loop),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes every waiter whose callable equals `callback`, and says how many there were.
+    ///
+    /// # Errors
+    /// `RuntimeError` if `__init__` was never called; what a comparison raises.
+    pub(crate) fn remove_waiters(
+        &self,
+        py: Python<'_>,
+        callback: &Bound<'_, PyAny>,
+    ) -> PyResult<usize> {
+        self.event_loop(py)?;
+        let waiters: Vec<Waiter> =
+            self.state.with(py, |state| state.waiters.iter().cloned().collect());
+        // Comparing runs anybody's code, which may add and remove others meanwhile.
+        let mut removed = 0;
+        for waiter in waiters {
+            if !waiter.callable(py)?.eq(callback)? {
+                continue;
+            }
+            let taken = self.state.with(py, |state| {
+                let all: Vec<Waiter> = std::mem::take(&mut state.waiters).into_iter().collect();
+                let mut taken = None;
+                for other in all {
+                    if taken.is_none() && other.is(&waiter) {
+                        taken = Some(other);
+                    } else {
+                        state.waiters.push(other);
+                    }
+                }
+                taken
+            });
+            removed += usize::from(taken.is_some());
+            drop(taken);
+        }
+        Ok(removed)
+    }
+
+    /// `[(callback, context), ...]`, or `None`.
+    pub(crate) fn waiters<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        let waiters: Vec<Waiter> =
+            self.state.with(py, |state| state.waiters.iter().cloned().collect());
+        if waiters.is_empty() {
+            return Ok(None);
+        }
+        let list = PyList::empty(py);
+        for waiter in waiters {
+            list.append(PyTuple::new(py, [waiter.callable(py)?, waiter.context(py)])?)?;
+        }
+        Ok(Some(list))
+    }
+}
+
+impl Waiter {
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Callback { callback, context },
+                Self::Callback { callback: other, context: others },
+            ) => callback.as_ptr() == other.as_ptr() && context.as_ptr() == others.as_ptr(),
+            (Self::Task(task), Self::Task(other)) => task.as_ptr() == other.as_ptr(),
+            _ => false,
+        }
+    }
+}
