@@ -5,7 +5,7 @@ pub(crate) mod http;
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -26,6 +26,8 @@ pub(crate) trait Service {
 
 /// Bytes taken from a socket at once, as asyncio's transports do.
 const BUFFER: usize = 256 * 1024;
+
+const BACKLOG: i32 = 4096;
 
 const STANDARD_INPUT: usize = usize::MAX;
 const LISTENER: usize = usize::MAX - 1;
@@ -48,19 +50,22 @@ impl Listener {
     fn open(options: &Options) -> Result<Self, Failure> {
         let listener = match &options.to {
             Some(Address::Unix(path)) => Self::unix(path)?,
-            Some(Address::Ip(address)) => Self::Tcp(TcpListener::bind(address)?),
-            None => Self::Tcp(TcpListener::bind("127.0.0.1:0")?),
+            Some(Address::Ip(address)) => Self::tcp(*address)?,
+            None => Self::tcp((Ipv4Addr::LOCALHOST, 0).into())?,
         };
-        match &listener {
-            Self::Tcp(listener) => {
-                listener.set_nonblocking(true)?;
-                // What is accepted inherits it.
-                SockRef::from(listener).set_tcp_nodelay(true)?;
-                println!("{{\"address\": \"{}\"}}", listener.local_addr()?);
-            }
-            Self::Unix(listener) => listener.set_nonblocking(true)?,
-        }
+        let socket = SockRef::from(&listener);
+        socket.set_nonblocking(true)?;
+        // More than the standard library asks for: all clients connect at once.
+        socket.listen(BACKLOG)?;
         Ok(listener)
+    }
+
+    fn tcp(address: SocketAddr) -> Result<Self, Failure> {
+        let listener = TcpListener::bind(address)?;
+        // What is accepted inherits it.
+        SockRef::from(&listener).set_tcp_nodelay(true)?;
+        println!("{{\"address\": \"{}\"}}", listener.local_addr()?);
+        Ok(Self::Tcp(listener))
     }
 
     fn unix(path: &Path) -> Result<Self, Failure> {
