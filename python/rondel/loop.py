@@ -14,7 +14,7 @@ import ssl
 from asyncio import constants
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any
+from typing import Any, ClassVar
 
 from rondel import children, cpython, reports
 from rondel._rondel import Acceptor
@@ -35,12 +35,33 @@ class Loop(DebugScheduling):
     """An asyncio event loop on Rondel's engine.
 
     Everything in asyncio's "Event Loop" chapter is here, with its behaviour and its errors; beyond
-    it, `driver` says what the loop parks in.
+    it, `driver` says what the loop parks in, and `spin` for how long it looks before it sleeps.
     """
 
-    def __init__(self) -> None:
-        """Raise OSError if the system is out of descriptors or memory."""
+    default_spin: ClassVar[bool | float] = False
+    """What ``spin=None`` means. ``python -m rondel --spin`` sets it; a subclass may."""
+
+    def __init__(self, *, spin: bool | float | None = None) -> None:
+        """Make a loop that spins for up to `spin` seconds before it sleeps.
+
+        A loop that spins looks for what arrives again and again, with the GIL released, instead
+        of sleeping at once. Where the answer is a matter of microseconds (one connection with
+        one message at a time, a thread that hands over one result after the other), this saves
+        the time that the kernel takes to wake a sleeper, at the price of the CPU time spent
+        looking. While most waits turn out to be longer than that, the loop does not spin.
+
+        True is 50 microseconds; False, which is also `default_spin`, is none. Raises ValueError
+        for what is not a finite number of seconds, zero or more; OSError if the system is out of
+        descriptors or memory.
+        """
         super().__init__(WatchedDescriptors(self))
+        wanted = self.default_spin if spin is None else spin
+        if wanted is not False:
+            try:
+                self._set_native_spin(wanted)
+            except BaseException:
+                self.close()
+                raise
 
     # Running
 

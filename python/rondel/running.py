@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import platform
 from collections.abc import Coroutine
 from typing import Any, TypedDict, TypeVar
@@ -22,24 +23,29 @@ class DriverReport(TypedDict):
     fallbacks: dict[str, str]
 
 
-def new_event_loop() -> Loop:
+def new_event_loop(*, spin: bool | float | None = None) -> Loop:
     """Return a new event loop: the ``loop_factory`` for whoever takes one.
 
-    Raises OSError if the system is out of descriptors or memory.
+    `spin` is for how many seconds it looks before it sleeps; see `Loop`. Raises ValueError if that
+    is no such number, OSError if the system is out of descriptors or memory.
     """
-    return Loop()
+    return Loop(spin=spin)
 
 
-def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
+def run(
+    main: Coroutine[Any, Any, T], *, debug: bool | None = None, spin: bool | float | None = None
+) -> T:
     """Run a coroutine on a new Rondel loop and return its result, as `asyncio.run` does.
 
     Raises ValueError if `main` is not a coroutine, RuntimeError if a loop is running in this thread
-    already, and whatever `main` raises. ``debug=None`` leaves the mode to the environment.
+    already, and whatever `main` raises. ``debug=None`` leaves the mode to the environment; `spin`
+    is that of `new_event_loop`.
     """
     if asyncio._get_running_loop() is not None:
         # asyncio.run's own words.
         raise RuntimeError("asyncio.run() cannot be called from a running event loop")
-    with asyncio.Runner(debug=debug, loop_factory=new_event_loop) as runner:
+    loop_factory = functools.partial(new_event_loop, spin=spin)
+    with asyncio.Runner(debug=debug, loop_factory=loop_factory) as runner:
         return runner.run(main)
 
 

@@ -99,6 +99,11 @@ impl Events {
         })
     }
 
+    /// Whether the last park brought nothing, not even a wake-up.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }

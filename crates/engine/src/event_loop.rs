@@ -11,10 +11,11 @@ use async_task::Runnable;
 
 use crate::clock::{Clock, Instant, Ticks};
 use crate::driver::{Driver, Events, Interest};
-use crate::inject::Inbox;
+use crate::inject::{Bell, Inbox};
 use crate::notify::Notify;
 use crate::ready::{Ready, ReadyQueue};
 use crate::sources::{Direction, Sources};
+use crate::spin::{Spin, Wait};
 use crate::timers::{TimerKey, Timers};
 
 /// So many turns run between two looks at the descriptors at most.
@@ -42,6 +43,8 @@ pub struct EventLoop<C> {
     /// The Wakers of the events and deadlines of this turn; reused, too.
     woken: Vec<Waker>,
     stopping: bool,
+    /// Whether the loop spins before it sleeps.
+    spin: Option<Spin>,
     /// The latest time that is known: a deadline that is not later is due.
     observed: Instant,
     /// When the loop last looked at its descriptors.
@@ -68,6 +71,7 @@ impl<C: Clone> EventLoop<C> {
             arrived: Vec::new(),
             woken: Vec::new(),
             stopping: false,
+            spin: None,
             observed: Instant::from_nanos(0),
             last_look: Ticks::now(),
             turns_since_look: MOST_TURNS_WITHOUT_LOOK,
@@ -181,6 +185,20 @@ impl<C: Clone> EventLoop<C> {
         self.stopping = false;
     }
 
+    /// Has the loop spin for up to `limit` before it sleeps ([`spin`](crate::spin)); zero, which it
+    /// begins with: not at all. A loop on a mock clock never does.
+    pub fn set_spin(&mut self, limit: Duration) {
+        self.spin = match self.clock {
+            Clock::Monotonic => Spin::new(limit),
+            Clock::Mock(_) => None,
+        };
+    }
+
+    /// For how long the loop spins before it sleeps.
+    pub fn spin(&self) -> Duration {
+        self.spin.as_ref().map_or(Duration::ZERO, Spin::limit)
+    }
+
     /// Takes every entry, timer and waiter out, for the caller to drop where dropping is safe:
     /// dropping may run user code, which may come back here.
     pub fn take_all(&mut self) -> Remains<C> {
@@ -219,7 +237,10 @@ impl<C: Clone> EventLoop<C> {
     /// How long the turn may park: not at all if anything is ready, otherwise until the next
     /// deadline.
     fn begin_park(&mut self) -> Parking {
-        let timeout = if self.stopping || !self.ready.is_empty() || !self.inbox.begin_park() {
+        let must_look = self.stopping || !self.ready.is_empty();
+        let wait = if must_look { None } else { self.spin.as_ref().map(Spin::wait) };
+        let spins = wait.as_ref().is_some_and(Wait::spins);
+        let timeout = if must_look || !self.inbox.begin_park(spins) {
             Some(Duration::ZERO)
         } else {
             let clock = &self.clock;
@@ -237,6 +258,7 @@ impl<C: Clone> EventLoop<C> {
             events: self.events.take().unwrap_or_else(Events::new),
             timeout: if jump.is_some() { Some(Duration::ZERO) } else { timeout },
             jump,
+            wait: wait.map(|wait| (wait, Arc::clone(self.inbox.bell()))),
         }
     }
 
@@ -245,6 +267,9 @@ impl<C: Clone> EventLoop<C> {
     /// [`begin_turn`](Self::begin_turn).
     fn end_park(&mut self, parking: Parking, parked: &io::Result<()>) -> Vec<Waker> {
         self.inbox.end_park();
+        if let (Some(spin), Some((wait, _))) = (&mut self.spin, &parking.wait) {
+            spin.learn(wait);
+        }
         self.inbox.drain_into(&mut self.arrived);
         self.ready.append(&mut self.arrived);
         let mut woken = std::mem::take(&mut self.woken);
@@ -310,6 +335,8 @@ pub struct Parking {
     timeout: Option<Duration>,
     /// The deadline to which a mock clock jumps if the park brings nothing.
     jump: Option<Instant>,
+    /// Where the loop may spin: how, and what other threads ring meanwhile.
+    wait: Option<(Wait, Arc<Bell>)>,
 }
 
 impl Parking {
@@ -318,12 +345,18 @@ impl Parking {
         self.timeout == Some(Duration::ZERO)
     }
 
-    /// Sleeps.
+    /// Sleeps; a loop that spins does so first.
     ///
     /// # Errors
     /// `Interrupted` when a signal arrived; the turn goes on with what is there.
     pub fn park(&mut self) -> io::Result<()> {
-        self.driver.park(&mut self.events, self.timeout)
+        let (driver, events) = (&self.driver, &mut self.events);
+        match &mut self.wait {
+            Some((wait, bell)) if self.timeout != Some(Duration::ZERO) => {
+                wait.park(driver, bell, events, self.timeout)
+            }
+            _ => driver.park(events, self.timeout),
+        }
     }
 }
 

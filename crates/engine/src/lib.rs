@@ -16,7 +16,8 @@
 //! next turn's, so no callback, however eager, can keep sockets and timers waiting. When the batch
 //! has run, the door gets one moment to do what is best done once ([`Door::batch_ran`]: it sends
 //! what the batch wrote), and the loop parks again: not at all if anything is ready, otherwise
-//! until the next deadline.
+//! until the next deadline. A loop that was told to ([`EventLoop::set_spin`]) looks for a while
+//! before it sleeps ([`spin`]).
 //!
 //! The loop is a value ([`EventLoop`]) that never calls back; [`run`] drives it on behalf of a
 //! [`Door`], which decides where the value lives and what a callback is.
@@ -32,6 +33,7 @@ pub mod offload;
 pub mod ready;
 pub mod signal;
 mod sources;
+pub mod spin;
 pub mod timers;
 
 pub use event_loop::{Door, EventLoop, Parking, Remains, run, turn};

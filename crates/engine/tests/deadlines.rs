@@ -172,3 +172,17 @@ fn two_hundred_thousand_timers_of_which_half_are_cancelled_fire_in_order() {
     assert!(fired.is_sorted());
     assert!(door.with(|event_loop| event_loop.timers().is_empty()));
 }
+
+#[test]
+fn a_loop_spins_only_if_told_to_and_never_on_a_mock_clock() {
+    let limit = Duration::from_micros(20);
+    for (door, told) in
+        [(TestDoor::new(Clock::Monotonic), limit), (TestDoor::mock(), Duration::ZERO)]
+    {
+        assert_eq!(door.with(|event_loop| event_loop.spin()), Duration::ZERO);
+        door.with(|event_loop| event_loop.set_spin(limit));
+        assert_eq!(door.with(|event_loop| event_loop.spin()), told);
+        door.with(|event_loop| event_loop.set_spin(Duration::ZERO));
+        assert_eq!(door.with(|event_loop| event_loop.spin()), Duration::ZERO);
+    }
+}

@@ -5,26 +5,12 @@
 
 mod support;
 
-use std::fs;
 use std::sync::Arc;
 use std::thread;
 
 use rondel_engine::clock::Clock;
 use rondel_engine::{Door, Ready};
-use support::{TestDoor, say, stop};
-
-fn wake_ups() -> u64 {
-    let counters: Vec<u64> = fs::read_dir("/proc/self/fdinfo")
-        .unwrap()
-        .filter_map(|entry| fs::read_to_string(entry.unwrap().path()).ok())
-        .filter_map(|info| {
-            let count = info.lines().find_map(|line| line.strip_prefix("eventfd-count:"))?;
-            Some(u64::from_str_radix(count.trim(), 16).unwrap())
-        })
-        .collect();
-    assert_eq!(counters.len(), 1);
-    counters[0]
-}
+use support::{TestDoor, say, stop, wake_ups};
 
 #[test]
 fn however_many_threads_push_a_sleeping_loop_is_woken_once_and_a_busy_one_never() {

@@ -78,6 +78,7 @@ pub use join_error::JoinError;
 pub use loop_handle::{LoopHandle, get_running_loop};
 pub use net::{TcpListener, TcpStream};
 pub use rondel_engine::clock::{Instant, MockClock};
+pub use rondel_engine::spin::DEFAULT_SPIN;
 pub use run::{Runner, run};
 pub use task::{Canceller, Task, create_task};
 pub use time::{Elapsed, Sleep, Timeout, YieldNow, sleep, sleep_until, time, timeout, yield_now};

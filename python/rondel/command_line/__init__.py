@@ -45,5 +45,5 @@ def main(arguments: list[str]) -> int:
         from rondel import compare
 
         return compare.main(list(invocation.arguments))
-    default_loop.use_rondel(debug=invocation.debug)
+    default_loop.use_rondel(debug=invocation.debug, spin=invocation.spin)
     return program.run(invocation.program)

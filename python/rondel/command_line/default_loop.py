@@ -20,11 +20,11 @@ import rondel
 from rondel.command_line import spawned
 
 
-def use_rondel(*, debug: bool = False) -> None:
+def use_rondel(*, debug: bool = False, spin: bool | float = False) -> None:
     """Give Rondel loops to this process and to the Python processes it makes by multiprocessing.
 
     ``debug`` turns on asyncio's debug mode as the variable ``PYTHONASYNCIODEBUG`` does, also for
-    programs started from here.
+    programs started from here. ``spin`` is what the loops do that are not told otherwise.
     """
     policy = getattr(asyncio.unix_events, "_UnixDefaultEventLoopPolicy", None)
     if policy is not None:
@@ -36,9 +36,10 @@ def use_rondel(*, debug: bool = False) -> None:
     if sys.version_info >= (3, 13):
         # The documented name of "the most efficient loop of this platform".
         setattr(asyncio, "EventLoop", rondel.Loop)  # noqa: B010
+    rondel.Loop.default_spin = spin
     if debug:
         os.environ["PYTHONASYNCIODEBUG"] = "1"
         if sys.flags.ignore_environment:
             # python -E and -I do not look at the variable; loops ask this function.
             setattr(asyncio.coroutines, "_is_debug_mode", lambda: True)  # noqa: B010
-    spawned.follow(debug=debug)
+    spawned.follow(debug=debug, spin=spin)

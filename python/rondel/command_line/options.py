@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 from rondel.command_line.program import Program
 
 HELP = """\
-usage: python -m rondel [--debug] [--info] PROGRAM.py [ARGUMENT ...]
-       python -m rondel [--debug] [--info] -m MODULE [ARGUMENT ...]
-       python -m rondel [--debug] [--info] -c CODE [ARGUMENT ...]
+usage: python -m rondel [--debug] [--spin] [--info] PROGRAM.py [ARGUMENT ...]
+       python -m rondel [--debug] [--spin] [--info] -m MODULE [ARGUMENT ...]
+       python -m rondel [--debug] [--spin] [--info] -c CODE [ARGUMENT ...]
        python -m rondel compare [OPTION ...]
        python -m rondel --info
 
@@ -28,6 +28,9 @@ A loop that the program names itself (a loop_factory, asyncio.SelectorEventLoop)
   compare        measure asyncio, threads and processes on this machine
                  (a program file of that name is reached as ./compare)
   --debug        asyncio's debug mode, as PYTHONASYNCIODEBUG=1
+  --spin[=MICROSECONDS]
+                 look for what arrives for up to so long (50) before sleeping: quicker
+                 answers, more CPU time
   --info         print versions, driver and kernel features (before the program, on stderr)
   -V, --version  print the version
   -h, --help     print this text
@@ -51,6 +54,7 @@ class Invocation(NamedTuple):
     arguments: Sequence[str] = ()
     debug: bool = False
     info: bool = False
+    spin: bool | float = False
 
 
 def parse(arguments: list[str]) -> Invocation:
@@ -59,6 +63,7 @@ def parse(arguments: list[str]) -> Invocation:
     Raises :exc:`BadUsage` for an unknown option, a missing value, or nothing to run.
     """
     debug = info = False
+    spin: bool | float = False
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
@@ -66,6 +71,10 @@ def parse(arguments: list[str]) -> Invocation:
             debug = True
         elif argument == "--info":
             info = True
+        elif argument == "--spin":
+            spin = True
+        elif argument.startswith("--spin="):
+            spin = _microseconds(argument)
         elif argument in ("-h", "--help"):
             return Invocation("help")
         elif argument in ("-V", "--version"):
@@ -73,22 +82,31 @@ def parse(arguments: list[str]) -> Invocation:
         elif argument == "--":
             if not rest:
                 break
-            return Invocation("run", Program("path", rest[0], rest[1:]), (), debug, info)
+            return Invocation("run", Program("path", rest[0], rest[1:]), (), debug, info, spin)
         elif argument == "-":
-            return Invocation("run", Program("stdin", "-", rest), (), debug, info)
+            return Invocation("run", Program("stdin", "-", rest), (), debug, info, spin)
         elif argument.startswith(("-m", "-c")):
-            return Invocation("run", _module_or_code(argument, rest), (), debug, info)
+            return Invocation("run", _module_or_code(argument, rest), (), debug, info, spin)
         elif argument.startswith("-"):
             raise BadUsage(_unknown(argument))
         elif argument == "compare":
             if debug:
                 raise BadUsage("--debug is for programs, not for compare: it would slow one side")
+            if spin:
+                raise BadUsage("--spin is for programs, not for compare: it would help one side")
             return Invocation("run", None, rest, debug, info)
         else:
-            return Invocation("run", Program("path", argument, rest), (), debug, info)
+            return Invocation("run", Program("path", argument, rest), (), debug, info, spin)
     if info:
         return Invocation("info")
     raise BadUsage(f"no program to run {_SEE_HELP}")
+
+
+def _microseconds(option: str) -> float:
+    value = option.partition("=")[2]
+    if not (value.isascii() and value.isdigit()):
+        raise BadUsage(f"{option}: {value!r} is no number of microseconds")
+    return int(value) / 1e6
 
 
 def _module_or_code(argument: str, rest: list[str]) -> Program:

@@ -27,28 +27,29 @@ try:
 except ImportError:
     pass
 else:
-    use_rondel(debug={debug})
+    use_rondel(debug={debug}, spin={spin})
 """
 
 
 class _UseRondel:
     """Unpickles to None, having made Rondel the default in the process that did so."""
 
-    def __init__(self, debug: bool) -> None:
+    def __init__(self, debug: bool, spin: bool | float) -> None:
         self._debug = debug
+        self._spin = spin
 
     def __reduce__(self) -> tuple[Callable[..., None], tuple[str, dict[str, object]]]:
-        return exec, (_IN_CHILD.format(debug=self._debug), {})
+        return exec, (_IN_CHILD.format(debug=self._debug, spin=self._spin), {})
 
 
-def follow(*, debug: bool) -> None:
+def follow(*, debug: bool, spin: bool | float = False) -> None:
     """Make children that multiprocessing spawns from now on use Rondel."""
 
     def patch(module: ModuleType) -> None:
         prepare = module.get_preparation_data
 
         def get_preparation_data(name: str) -> dict[str, Any]:
-            return {**prepare(name), "rondel": _UseRondel(debug)}
+            return {**prepare(name), "rondel": _UseRondel(debug, spin)}
 
         module.get_preparation_data = get_preparation_data  # type: ignore[attr-defined]
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses some of it")]
 
 use std::cell::{Cell, RefCell};
+use std::fs;
 use std::io;
 use std::sync::Arc;
 
@@ -121,4 +122,18 @@ pub(crate) fn stop() -> Callback {
         door.with(EventLoop::stop);
         Ok(())
     })
+}
+
+/// How often an eventfd was written, of which the process has one, whose counter nobody reads.
+pub(crate) fn wake_ups() -> u64 {
+    let counters: Vec<u64> = fs::read_dir("/proc/self/fdinfo")
+        .unwrap()
+        .filter_map(|entry| fs::read_to_string(entry.unwrap().path()).ok())
+        .filter_map(|info| {
+            let count = info.lines().find_map(|line| line.strip_prefix("eventfd-count:"))?;
+            Some(u64::from_str_radix(count.trim(), 16).unwrap())
+        })
+        .collect();
+    assert_eq!(counters.len(), 1);
+    counters[0]
 }

@@ -21,14 +21,16 @@ pub(crate) use watch::descriptor;
 use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use pyo3::PyVisit;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pyclass::PyTraverseError;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyBool, PyDict, PyTuple, PyType};
 use rondel_engine::clock::Clock;
 use rondel_engine::signal::SignalPipe;
+use rondel_engine::spin::DEFAULT_SPIN;
 use rondel_engine::{EventLoop, Notify, Ready, TimerKey};
 
 use crate::callback::Callback;
@@ -207,6 +209,25 @@ impl LoopCore {
     /// Mirrors the debug flag, which native code reads at every call.
     fn _set_native_debug(&self, enabled: bool) {
         self.debug.store(enabled, Ordering::Relaxed);
+    }
+
+    /// For how many seconds the loop spins before it sleeps.
+    #[getter]
+    fn spin(&self, py: Python<'_>) -> f64 {
+        self.with_engine(py, |engine| engine.spin().as_secs_f64()).unwrap_or(0.0)
+    }
+
+    /// Has the loop spin for so many seconds; `True` for the engine's own idea, `False` for none.
+    fn _set_native_spin(&self, spin: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = spin.py();
+        let limit = if let Ok(wanted) = spin.cast::<PyBool>() {
+            if wanted.is_true() { DEFAULT_SPIN } else { Duration::ZERO }
+        } else {
+            Duration::try_from_secs_f64(spin.extract()?).map_err(|_| {
+                PyValueError::new_err("spin must be a finite number of seconds, zero or more")
+            })?
+        };
+        self.with_engine(py, |engine| engine.set_spin(limit))
     }
 
     /// Mirrors whether there is a task factory, which native code asks at every task.
