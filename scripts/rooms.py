@@ -31,13 +31,13 @@ RULES = (
     Rule(
         ENGINE,
         r"\b(rustix|io_uring|libc|signal_hook)::",
-        ("clock", "driver", "ring", "child", "signal"),
-        "system calls live in the driver, the clock, the ring, children and signals",
+        ("clock", "driver", "fork", "ring", "child", "signal"),
+        "system calls live in the driver, the clock, forks, the ring, children and signals",
     ),
     Rule(
         ENGINE,
         r"\bunsafe_code\b",
-        ("clock", "driver", "ring", "child", "signal"),
+        ("clock", "driver", "fork", "ring", "child", "signal"),
         "the engine's logic is safe code",
     ),
     Rule(ENGINE, r"\b(pyo3|Python)::", (), "the engine knows nothing of Python"),

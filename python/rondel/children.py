@@ -64,10 +64,12 @@ class Popen(subprocess.Popen[bytes]):
     Raises what it raises, and OSError if no descriptor can be had for the pidfd.
     """
 
+    _parent = -1
     pidfd = -1
     """Readable when the process has ended; -1 before it started and after `close_pidfd`."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        self._parent = os.getpid()
         super().__init__(*args, **options)
         try:
             self.pidfd = os.pidfd_open(self.pid)
@@ -104,7 +106,7 @@ class Popen(subprocess.Popen[bytes]):
         """
         if self.pidfd < 0:
             super().send_signal(sig)
-        elif self.returncode is None:
+        elif self.returncode is None and self._parent == os.getpid():
             try:
                 signal.pidfd_send_signal(self.pidfd, sig)
             except ProcessLookupError:
@@ -139,6 +141,8 @@ class Popen(subprocess.Popen[bytes]):
 
     def _was_reaped_elsewhere(self) -> None:
         self.returncode = REAPED_ELSEWHERE
+        if self._parent != os.getpid():
+            return  # a forked child's copy: this process is its sibling, and not its to wait for
         logger.warning(cpython.REAPED_ELSEWHERE_MESSAGE, self.pid)
 
 

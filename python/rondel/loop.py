@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any, ClassVar
 
-from rondel import children, cpython, reports
+from rondel import children, cpython, forks, reports
 from rondel._rondel import Acceptor
 from rondel.debug import DebugScheduling
 from rondel.transport import (
@@ -29,6 +29,8 @@ from rondel.wakeup import SignalPipe
 from rondel.watched import WatchedDescriptors
 
 __all__ = ["Loop"]
+
+forks.register()
 
 
 class Loop(DebugScheduling):
@@ -97,7 +99,8 @@ class Loop(DebugScheduling):
 
     def _make_self_pipe(self) -> None:
         # The engine has its own wake-up; only signals still come through a pipe.
-        self._csock = SignalPipe(self._open_signal_pipe())
+        self._watch_signal_pipe()
+        self._csock = SignalPipe(self._signal_pipe_end)
         self._internal_fds += 1
 
     def _close_self_pipe(self) -> None:

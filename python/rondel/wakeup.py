@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 import threading
-
-if sys.version_info < (3, 12):
-    # What a child receives is not its parent's; from 3.12 on asyncio sees to it.
-    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
+from collections.abc import Callable
 
 
 class SignalPipe:
     """The end of a loop's native signal pipe into which the interpreter writes signal numbers."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, fileno: Callable[[], int]) -> None:
+        self._fileno = fileno
+        self._fd = fileno()
 
     def fileno(self) -> int:
         """Return the descriptor; `loop.add_signal_handler` installs it by itself."""
-        return self._fd
+        return self._fileno()
 
     def install(self) -> None:
         """Have every signal end the loop's park, also those without a handler in this loop.
@@ -30,7 +26,7 @@ class SignalPipe:
         left alone; in other threads than the main one, signals are not seen at all.
         """
         if threading.current_thread() is threading.main_thread():
-            before = signal.set_wakeup_fd(self._fd, warn_on_full_buffer=False)
+            before = signal.set_wakeup_fd(self.fileno(), warn_on_full_buffer=False)
             if before != self._fd:
                 _restore(before)
 

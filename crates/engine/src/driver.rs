@@ -13,6 +13,8 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
+use crate::fork::{self, Origin};
+
 /// The name that users see as `loop.driver`.
 pub const NAME: &str = "epoll";
 
@@ -111,14 +113,24 @@ impl Events {
 
 /// Ends a park from any thread.
 #[derive(Clone, Debug)]
-pub struct Unparker(Arc<OwnedFd>);
+pub struct Unparker(Arc<WakeUp>);
+
+#[derive(Debug)]
+struct WakeUp {
+    eventfd: OwnedFd,
+    /// Of the eventfd and the epoll instance that waits for it.
+    origin: Origin,
+}
 
 impl Unparker {
     /// Makes the current or the next park return at once.
     pub fn unpark(&self) {
+        if self.0.origin.is_elsewhere() {
+            return; // it is a parent that would be woken: nothing has parked in this process yet
+        }
         // The counter cannot overflow in this universe, so the write cannot fail with EAGAIN; and
         // the descriptor is ours as long as this exists.
-        let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
+        let _ = rustix::io::write(&self.0.eventfd, &1_u64.to_ne_bytes());
     }
 }
 
@@ -138,20 +150,36 @@ impl Driver {
     /// # Errors
     /// Those of `epoll_create1(2)` and `eventfd(2)`: out of descriptors or memory.
     pub fn new() -> io::Result<Self> {
+        let origin = Origin::here()?;
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        // Edge-triggered, so that nobody has to read the counter back: every write is an edge.
-        epoll::add(
-            &epoll,
-            &event,
-            EventData::new_u64(UNPARK_TOKEN),
-            EventFlags::IN | EventFlags::ET,
-        )?;
+        let eventfd = new_eventfd()?;
+        watch_eventfd(&epoll, &eventfd)?;
         Ok(Self {
             epoll,
-            unparker: Unparker(Arc::new(event)),
+            unparker: Unparker(Arc::new(WakeUp { eventfd, origin })),
             exact_timeouts: AtomicBool::new(true),
         })
+    }
+
+    /// Whether this is a parent's driver, in a forked child that has not renewed it.
+    #[inline]
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.unparker.0.origin.is_elsewhere()
+    }
+
+    /// Makes an inherited driver this process's own; it watches nothing then.
+    ///
+    /// # Errors
+    /// Those of `epoll_create1(2)` and `eventfd(2)`: out of descriptors or memory.
+    pub(crate) fn renew(&self) -> io::Result<()> {
+        let WakeUp { eventfd, origin } = &*self.unparker.0;
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        // The new one first: epoll knows files by what they are, not by their number alone.
+        fork::replace(eventfd, &new_eventfd()?)?;
+        watch_eventfd(&epoll, eventfd)?;
+        fork::replace(&self.epoll, &epoll)?;
+        origin.is_now_here();
+        Ok(())
     }
 
     /// Whether timeouts below a millisecond are kept exactly, as far as has been seen.
@@ -209,9 +237,13 @@ impl Driver {
     /// somebody unparks. Fills `events`.
     ///
     /// # Errors
-    /// `Interrupted` when a signal arrived; anything else means that the driver is broken.
+    /// `Interrupted` when a signal arrived; anything else means that the driver is broken, or
+    /// that it is a parent's and could not be renewed.
     pub(crate) fn park(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
+        if self.is_inherited() {
+            return Err(Errno::BADF.into());
+        }
         let exact = self.exact_timeouts.load(Ordering::Relaxed);
         let limit = timeout.map(|timeout| timespec(timeout, exact));
         match epoll::wait(&self.epoll, spare_capacity(&mut events.0), limit.as_ref()) {
@@ -228,6 +260,16 @@ impl AsFd for Driver {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
     }
+}
+
+fn new_eventfd() -> io::Result<OwnedFd> {
+    Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
+}
+
+fn watch_eventfd(epoll: &OwnedFd, eventfd: &OwnedFd) -> io::Result<()> {
+    // Edge-triggered, so that nobody has to read the counter back: every write is an edge.
+    let flags = EventFlags::IN | EventFlags::ET;
+    Ok(epoll::add(epoll, eventfd, EventData::new_u64(UNPARK_TOKEN), flags)?)
 }
 
 /// Rounded up to whole milliseconds where the kernel takes no less, so that no deadline is met

@@ -45,6 +45,8 @@ pub struct EventLoop<C> {
     stopping: bool,
     /// Whether the loop spins before it sleeps.
     spin: Option<Spin>,
+    /// Whether a run is under way.
+    running: bool,
     /// The latest time that is known: a deadline that is not later is due.
     observed: Instant,
     /// When the loop last looked at its descriptors.
@@ -72,6 +74,7 @@ impl<C: Clone> EventLoop<C> {
             woken: Vec::new(),
             stopping: false,
             spin: None,
+            running: false,
             observed: Instant::from_nanos(0),
             last_look: Ticks::now(),
             turns_since_look: MOST_TURNS_WITHOUT_LOOK,
@@ -170,6 +173,45 @@ impl<C: Clone> EventLoop<C> {
         self.sources.iter()
     }
 
+    /// Whether this is a parent's loop, in a forked child that has not used it yet: the descriptors
+    /// in which it parks are the parent's.
+    #[inline]
+    pub fn is_inherited(&self) -> bool {
+        self.driver.is_inherited()
+    }
+
+    /// Has an inherited loop park in descriptors of this process's own, so that what happens to it
+    /// here does not happen to the parent. Whoever watches or parks does it by itself; called before,
+    /// it gives a door the occasion to renew what else is shared.
+    ///
+    /// A loop that was at rest goes on watching what it did. One that was running does not: its
+    /// waiters are there, but the child, which may come to run it only to end it, takes no data
+    /// that the parent waits for.
+    ///
+    /// # Errors
+    /// Those of [`Driver::new`].
+    pub fn renew(&mut self) -> io::Result<()> {
+        if self.running {
+            self.sources.forget();
+        }
+        self.sources.renew_driver()
+    }
+
+    fn begin_run(&mut self) {
+        if self.is_inherited() {
+            let _ = self.renew(); // if that fails, the park will
+        }
+        self.running = true;
+        self.turns_since_look = MOST_TURNS_WITHOUT_LOOK; // look first, whatever the time
+    }
+
+    fn end_run(&mut self) {
+        if self.is_inherited() {
+            self.sources.forget();
+        }
+        self.running = false;
+    }
+
     /// Ends the run after the turn that is under way, or after the next one's.
     pub fn stop(&mut self) {
         self.stopping = true;
@@ -229,14 +271,12 @@ impl<C: Clone> EventLoop<C> {
         busy
     }
 
-    /// Has the next turn look at the descriptors, whatever the time.
-    fn look_next(&mut self) {
-        self.turns_since_look = MOST_TURNS_WITHOUT_LOOK;
-    }
-
     /// How long the turn may park: not at all if anything is ready, otherwise until the next
     /// deadline.
     fn begin_park(&mut self) -> Parking {
+        if self.is_inherited() {
+            let _ = self.renew(); // if that fails, the park will
+        }
         let must_look = self.stopping || !self.ready.is_empty();
         let wait = if must_look { None } else { self.spin.as_ref().map(Spin::wait) };
         let spins = wait.as_ref().is_some_and(Wait::spins);
@@ -417,14 +457,14 @@ pub trait Door {
 /// What a callback, a signal or a broken driver ended the run with. Nothing that was ready is
 /// lost: it runs when the loop is run again.
 pub fn run<D: Door>(door: &D) -> Result<(), D::Break> {
-    door.with(EventLoop::look_next);
+    door.with(EventLoop::begin_run);
     loop {
         let ran = if door.with(EventLoop::begin_busy_turn) {
             let ran = run_batch(door);
             let finished = door.batch_ran();
             ran.and(finished)
         } else {
-            turn(door)
+            look_and_run(door)
         };
         let stopped = door.with(|event_loop| {
             // A run that breaks off is over, too: a stop that was asked for is not left behind
@@ -432,6 +472,7 @@ pub fn run<D: Door>(door: &D) -> Result<(), D::Break> {
             std::mem::take(&mut event_loop.stopping)
         });
         if stopped || ran.is_err() {
+            door.with(EventLoop::end_run);
             return ran;
         }
     }
@@ -442,6 +483,13 @@ pub fn run<D: Door>(door: &D) -> Result<(), D::Break> {
 /// # Errors
 /// As [`run`].
 pub fn turn<D: Door>(door: &D) -> Result<(), D::Break> {
+    door.with(EventLoop::begin_run);
+    let ran = look_and_run(door);
+    door.with(EventLoop::end_run);
+    ran
+}
+
+fn look_and_run<D: Door>(door: &D) -> Result<(), D::Break> {
     door.looks()?;
     let mut parking = door.with(EventLoop::begin_park);
     let parked = door.park(&mut parking);

@@ -27,6 +27,7 @@
 pub mod clock;
 pub mod driver;
 mod event_loop;
+mod fork;
 pub mod inject;
 mod notify;
 pub mod offload;

@@ -13,6 +13,8 @@ use signal_hook::consts::FORBIDDEN;
 use signal_hook::flag::register_conditional_default;
 use signal_hook::low_level::{register, unregister};
 
+use crate::fork::{self, Origin};
+
 pub use signal_hook::consts::{
     SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH,
 };
@@ -56,11 +58,18 @@ fn unlisten(signal: i32) {
     }
 }
 
+#[derive(Debug)]
+struct WriteEnd {
+    socket: UnixStream,
+    /// Of both ends.
+    origin: Origin,
+}
+
 /// Both ends of the pipe. Signals that arrive while it is full are merged, as signals are.
 #[derive(Debug)]
 pub struct SignalPipe {
     read: UnixStream,
-    write: Arc<UnixStream>,
+    write: Arc<WriteEnd>,
     registered: Vec<(i32, SigId)>,
 }
 
@@ -70,10 +79,26 @@ impl SignalPipe {
     /// # Errors
     /// Those of `socketpair(2)`.
     pub fn new() -> io::Result<Self> {
-        let (read, write) = UnixStream::pair()?;
-        read.set_nonblocking(true)?;
-        write.set_nonblocking(true)?;
-        Ok(Self { read, write: Arc::new(write), registered: Vec::new() })
+        let origin = Origin::here()?;
+        let (read, socket) = non_blocking_pair()?;
+        let write = Arc::new(WriteEnd { socket, origin });
+        Ok(Self { read, write, registered: Vec::new() })
+    }
+
+    /// Puts a pipe of this process's own in the place of one that a forked child has inherited;
+    /// both ends keep their numbers. Of others it is not touched.
+    ///
+    /// # Errors
+    /// Those of `socketpair(2)`.
+    pub fn renew(&self) -> io::Result<()> {
+        let WriteEnd { socket, origin } = &*self.write;
+        if origin.is_elsewhere() {
+            let (read, write) = non_blocking_pair()?;
+            fork::replace(&self.read, &read)?;
+            fork::replace(socket, &write)?;
+            origin.is_now_here();
+        }
+        Ok(())
     }
 
     /// The end to watch for readability.
@@ -83,7 +108,7 @@ impl SignalPipe {
 
     /// The end for a handler that is not ours to write signal numbers to, one byte each.
     pub fn write_fd(&self) -> RawFd {
-        self.write.as_raw_fd()
+        self.write.socket.as_raw_fd()
     }
 
     /// Has `signal` written to the pipe until the pipe is dropped, instead of its default action,
@@ -100,11 +125,14 @@ impl SignalPipe {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let number = u8::try_from(signal).map_err(|_| io::ErrorKind::InvalidInput)?;
-        // SAFETY: the action is one write(2) to a non-blocking descriptor that it owns: it is
-        // async-signal-safe, takes no lock and allocates nothing.
+        // SAFETY: the action is two loads and one write(2) to a non-blocking descriptor that it
+        // owns: it is async-signal-safe, takes no lock and allocates nothing.
         let id = unsafe {
             register(signal, move || {
-                let _ = (&*write).write(&[number]);
+                // What a forked child receives is not its parent's.
+                if !write.origin.is_elsewhere() {
+                    let _ = (&write.socket).write(&[number]);
+                }
             })
         }?;
         listen(signal);
@@ -125,6 +153,13 @@ impl SignalPipe {
             }
         }
     }
+}
+
+fn non_blocking_pair() -> io::Result<(UnixStream, UnixStream)> {
+    let (read, write) = UnixStream::pair()?;
+    read.set_nonblocking(true)?;
+    write.set_nonblocking(true)?;
+    Ok((read, write))
 }
 
 impl Drop for SignalPipe {

@@ -54,6 +54,31 @@ impl<C> Sources<C> {
         Self { driver, table: Vec::new(), next_generation: 0 }
     }
 
+    /// Has the driver, when it is renewed, watch nothing; the waiters stay.
+    pub(crate) fn forget(&mut self) {
+        for source in self.table.iter_mut().flatten() {
+            source.interest = Interest::default();
+        }
+    }
+
+    /// Gives a forked child's loop a driver of its own, which watches what the parent's did.
+    ///
+    /// # Errors
+    /// Those of [`Driver::new`].
+    pub(crate) fn renew_driver(&self) -> io::Result<()> {
+        self.driver.renew()?;
+        for (fd, source) in (0..).zip(&self.table) {
+            if let Some(Source { generation, interest, .. }) = source
+                && !interest.is_empty()
+            {
+                // What the child has closed already, it cannot watch.
+                let token = token(fd, *generation);
+                let _ = self.driver.watch(fd, token, Interest::default(), *interest);
+            }
+        }
+        Ok(())
+    }
+
     /// Sets the waiter of one direction and returns the one it replaces.
     pub(crate) fn watch(
         &mut self,
@@ -61,6 +86,9 @@ impl<C> Sources<C> {
         direction: Direction,
         waiter: Notify<C>,
     ) -> io::Result<Option<Notify<C>>> {
+        if self.driver.is_inherited() {
+            self.renew_driver()?;
+        }
         let index = usize::try_from(fd).unwrap_or(usize::MAX);
         if let Some(Some(source)) = self.table.get_mut(index) {
             let mut wanted = source.wanted();
@@ -99,10 +127,17 @@ impl<C> Sources<C> {
         let source = slot.as_mut()?;
         let waiter = source.waiter(direction).take();
         let wanted = source.wanted();
-        if source.interest != wanted {
-            // An error here can only mean that the kernel no longer knows the descriptor.
-            let _ = self.driver.watch(fd, token(fd, source.generation), source.interest, wanted);
-            source.interest = wanted;
+        // What is forgotten is not watched again because less is wanted of it.
+        let left = Interest {
+            readable: wanted.readable && source.interest.readable,
+            writable: wanted.writable && source.interest.writable,
+        };
+        if source.interest != left {
+            if !self.driver.is_inherited() {
+                // An error here can only mean that the kernel no longer knows the descriptor.
+                let _ = self.driver.watch(fd, token(fd, source.generation), source.interest, left);
+            }
+            source.interest = left;
         }
         if wanted.is_empty() {
             *slot = None;

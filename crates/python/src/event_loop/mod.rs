@@ -19,6 +19,7 @@ pub(crate) use tasks::methods as task_methods;
 pub(crate) use watch::descriptor;
 
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,7 +32,7 @@ use pyo3::types::{PyBool, PyDict, PyTuple, PyType};
 use rondel_engine::clock::Clock;
 use rondel_engine::signal::SignalPipe;
 use rondel_engine::spin::DEFAULT_SPIN;
-use rondel_engine::{EventLoop, Notify, Ready, TimerKey};
+use rondel_engine::{Direction, EventLoop, Notify, Ready, TimerKey};
 
 use crate::callback::Callback;
 use crate::errors::{loop_is_closed, os_error};
@@ -93,6 +94,19 @@ impl LoopCore {
         f: impl FnOnce(&mut EventLoop<Callback>) -> R,
     ) -> PyResult<R> {
         self.with_open(py, |open| f(&mut open.engine))
+    }
+
+    /// Has a loop that a forked child has inherited share no descriptor with the parent's, before
+    /// it parks or watches. Whatever is no longer wanted was never the child's to end.
+    ///
+    /// # Errors
+    /// `OSError` if the system is out of descriptors or memory.
+    #[inline]
+    fn renew_in_forked_child(&self, py: Python<'_>) -> PyResult<()> {
+        let renewed = self
+            .with_open(py, |open| if open.engine.is_inherited() { open.renew() } else { Ok(()) });
+        // There is nothing to renew in a closed loop.
+        renewed.unwrap_or(Ok(())).map_err(|error| os_error(py, &error))
     }
 
     pub(crate) fn is_debug(&self) -> bool {
@@ -265,6 +279,17 @@ impl LoopCore {
 }
 
 impl Open {
+    fn renew(&mut self) -> io::Result<()> {
+        // The pipe first: it is among what the renewed engine watches, whatever else it forgets.
+        self.signal_pipe.renew()?;
+        self.engine.renew()?;
+        let pipe = self.signal_pipe.read_fd();
+        if let Some(waiter) = self.engine.unwatch(pipe, Direction::Read) {
+            self.engine.watch(pipe, Direction::Read, waiter)?;
+        }
+        Ok(())
+    }
+
     fn visit(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         for entry in self.engine.ready().iter() {
             if let Ready::Callback(callback) = entry {

@@ -33,6 +33,12 @@ impl LoopCore {
         Self::run_by(slf, rondel_engine::turn)
     }
 
+    /// Sends what the turn's callbacks have written so far, before a fork: what the turn would send
+    /// at its end, parent and child would both send.
+    fn _flush_before_fork(&self, py: Python<'_>) -> PyResult<()> {
+        self.flush(py, || Ok(()))
+    }
+
     /// Whether `stop()` was called; who runs single turns looks at it after each.
     #[getter(_stopping)]
     fn is_stopping(&self, py: Python<'_>) -> bool {
@@ -58,11 +64,27 @@ impl LoopCore {
 }
 
 impl LoopCore {
+    /// Has every transport that was written to send it; calls `before` if there is one.
+    fn flush(&self, py: Python<'_>, before: impl Fn() -> PyResult<()>) -> PyResult<()> {
+        let mut flushed = Ok(());
+        loop {
+            // A finalizer or an exception handler may write while this goes on.
+            let Some(mut transports) = self.take_to_flush(py) else { return flushed };
+            before()?;
+            for transport in transports.drain(..) {
+                let sent = StreamTransport::flush(transport.bind(py));
+                flushed = flushed.and(sent);
+            }
+            self.put_flushed(py, transports);
+        }
+    }
+
     fn run_by<'a, 'py>(
         slf: &'a Bound<'py, Self>,
         run: impl FnOnce(&PythonDoor<'a, 'py>) -> PyResult<()>,
     ) -> PyResult<()> {
         let core = slf.get();
+        core.renew_in_forked_child(slf.py())?;
         if core.running.swap(true, Ordering::Relaxed) {
             return Err(PyRuntimeError::new_err("This event loop is already running"));
         }
@@ -110,7 +132,8 @@ impl Door for PythonDoor<'_, '_> {
 
     fn looks(&self) -> PyResult<()> {
         // Nothing runs until the loop has looked, which may be for long.
-        self.core.get().current_task().leave(self.core)
+        self.core.get().current_task().leave(self.core)?;
+        self.core.get().renew_in_forked_child(self.core.py())
     }
 
     fn park(&self, parking: &mut Parking) -> io::Result<()> {
@@ -141,19 +164,9 @@ impl Door for PythonDoor<'_, '_> {
     }
 
     fn batch_ran(&self) -> PyResult<()> {
-        let py = self.core.py();
-        let mut flushed = Ok(());
-        loop {
-            // A finalizer or an exception handler may write while this goes on.
-            let Some(mut transports) = self.core.get().take_to_flush(py) else { return flushed };
-            // What is sent may be reported to a protocol.
-            self.core.get().current_task().leave(self.core)?;
-            for transport in transports.drain(..) {
-                let sent = StreamTransport::flush(transport.bind(py));
-                flushed = flushed.and(sent);
-            }
-            self.core.get().put_flushed(py, transports);
-        }
+        let core = self.core.get();
+        // What is sent may be reported to a protocol.
+        core.flush(self.core.py(), || core.current_task().leave(self.core))
     }
 }
 

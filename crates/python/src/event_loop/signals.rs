@@ -12,14 +12,18 @@ use crate::callback::Callback;
 
 #[pymethods]
 impl LoopCore {
-    /// Begins to watch the signal pipe, and returns the descriptor for `signal.set_wakeup_fd()`.
-    fn _open_signal_pipe(slf: &Bound<'_, Self>) -> PyResult<RawFd> {
+    /// Begins to watch the signal pipe.
+    fn _watch_signal_pipe(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let core = slf.get();
-        let (read, write) =
-            core.with_open(py, |open| (open.signal_pipe.read_fd(), open.signal_pipe.write_fd()))?;
-        core.watch(py, read, Direction::Read, Callback::Signals(slf.clone().unbind()))?;
-        Ok(write)
+        let read = core.with_open(py, |open| open.signal_pipe.read_fd())?;
+        core.watch(py, read, Direction::Read, Callback::Signals(slf.clone().unbind()))
+    }
+
+    /// The descriptor for `signal.set_wakeup_fd()`; in a forked child not its parent's.
+    fn _signal_pipe_end(&self, py: Python<'_>) -> PyResult<RawFd> {
+        self.renew_in_forked_child(py)?;
+        self.with_open(py, |open| open.signal_pipe.write_fd())
     }
 }
 

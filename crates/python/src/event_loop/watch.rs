@@ -89,6 +89,7 @@ impl LoopCore {
         direction: Direction,
         callback: Callback,
     ) -> PyResult<()> {
+        self.renew_in_forked_child(py)?;
         let replaced = self
             .with_engine(py, |engine| engine.watch(fd, direction, Notify::Callback(callback)))?
             .map_err(|error| os_error(py, &error))?;
