@@ -31,8 +31,8 @@ RULES = (
     Rule(
         ENGINE,
         r"\b(rustix|io_uring|libc|signal_hook)::",
-        ("clock", "driver", "fork", "ring", "child", "signal"),
-        "system calls live in the driver, the clock, forks, the ring, children and signals",
+        ("clock", "driver", "fork", "ring", "child", "signal", "workers"),
+        "system calls live in the driver, the clock, forks, the ring, children, signals and workers",
     ),
     Rule(
         ENGINE,

@@ -22,7 +22,8 @@
 //! The loop is a value ([`EventLoop`]) that never calls back; [`run`] drives it on behalf of a
 //! [`Door`], which decides where the value lives and what a callback is.
 //!
-//! Blocking work leaves the thread through [`offload`]; signals come in through [`signal`].
+//! Blocking work leaves the thread through [`offload`], and goes to other processes through
+//! [`workers`]; signals come in through [`signal`].
 
 pub mod clock;
 pub mod driver;
@@ -36,6 +37,7 @@ pub mod signal;
 mod sources;
 pub mod spin;
 pub mod timers;
+pub mod workers;
 
 pub use event_loop::{Door, EventLoop, Parking, Remains, run, turn};
 pub use notify::Notify;

@@ -30,6 +30,7 @@
 //! | `await asyncio.wait_for(x, 1)` | [`timeout(…, x).await`](timeout) |
 //! | `await asyncio.to_thread(f)` | [`to_thread(f).await`](to_thread) |
 //! | `ThreadPoolExecutor` | [`ThreadPoolExecutor`] |
+//! | `ProcessPoolExecutor` | [`ProcessPoolExecutor`], with [`Worker`] |
 //! | `asyncio.run_coroutine_threadsafe` | [`LoopHandle::create_task`], from [`get_running_loop`] |
 //! | `asyncio.open_connection` | [`TcpStream::connect`] |
 //! | `asyncio.start_server` | [`TcpListener::bind`] and [`accept`](TcpListener::accept) |
@@ -45,9 +46,9 @@
 //!
 //! Everything on a loop happens on its thread, one step at a time, so futures need not be `Send`:
 //! an `Rc<RefCell<…>>` is shared state enough, as long as no borrow is held across an `await`.
-//! What blocks, or computes for long, belongs in [`to_thread`] or a [`ThreadPoolExecutor`], or
-//! nothing else runs meanwhile. Wakers work from any thread, so channels between threads do; and a
-//! program can run one loop in each of several threads.
+//! What blocks, or computes for long, belongs in [`to_thread`], a [`ThreadPoolExecutor`] or a
+//! [`ProcessPoolExecutor`], or nothing else runs meanwhile. Wakers work from any thread, so
+//! channels between threads do; and a program can run one loop in each of several threads.
 //!
 //! A step of a task that is ready runs in the order in which it became ready, first in, first out;
 //! what becomes ready meanwhile waits for the next turn, after sockets and timers had theirs. A
@@ -57,9 +58,9 @@
 //!
 //! A task runs to its end, kept or not, or until it is cancelled. When the main future is done,
 //! [`run`] cancels all others, waits until their destructors have run, and then for threads that
-//! are still in a [`to_thread`] call: nothing outlives it. A panic in a task is a
-//! [`JoinError::Panicked`] where that task is awaited, and nothing to anybody else; a panic of the
-//! main future goes through `run`, after the clean-up.
+//! are still in a [`to_thread`] call; worker processes it kills: nothing outlives it. A panic in a
+//! task is a [`JoinError::Panicked`] where that task is awaited, and nothing to anybody else; a
+//! panic of the main future goes through `run`, after the clean-up.
 
 mod current;
 mod executor;
@@ -72,7 +73,10 @@ pub mod signal;
 mod task;
 mod time;
 
-pub use executor::{Submitted, ThreadPoolExecutor, ThreadPoolExecutorBuilder, to_thread};
+pub use executor::{
+    ProcessCall, ProcessError, ProcessPoolExecutor, ProcessPoolExecutorBuilder, Submitted,
+    ThreadPoolExecutor, ThreadPoolExecutorBuilder, Worker, to_thread,
+};
 pub use gather::{Gather, Together, gather};
 pub use join_error::JoinError;
 pub use loop_handle::{LoopHandle, get_running_loop};

@@ -119,6 +119,23 @@ fn read_many_files_prints_the_contents_in_order() {
 }
 
 #[test]
+fn count_lines_counts_in_other_processes() {
+    let lines = run("count_lines");
+    assert_eq!(lines.len(), 3);
+    let process = |line: &str| line.split(['.', ' ', ';']).find_map(|word| word.parse().ok());
+    let this: u32 = process(&lines[0]).unwrap();
+    for (line, name) in lines[1..].iter().zip(["large1.txt", "large2.txt"]) {
+        let counted = format!("{name} has 262144 lines, counted in process ");
+        let worker: u32 = line.strip_prefix(&counted).unwrap().parse().unwrap();
+        assert_ne!(worker, this);
+    }
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let counted = std::fs::read_to_string(manifest).unwrap().lines().count();
+    let lines = run_with("count_lines", &[manifest]);
+    assert!(lines[1].starts_with(&format!("Cargo.toml has {counted} lines")));
+}
+
+#[test]
 fn parallel_downloads_overlap() {
     let lines = run("parallel_downloads");
     assert!(lines[0].starts_with("one after another: 4 downloads in "));
