@@ -32,7 +32,7 @@ RULES = (
         ENGINE,
         r"\b(rustix|io_uring|libc|signal_hook)::",
         ("clock", "driver", "fork", "ring", "child", "signal", "workers"),
-        "system calls live in the driver, the clock, forks, the ring, children, signals and workers",
+        "system calls live in driver, clock, forks, ring, children, signals and workers",
     ),
     Rule(
         ENGINE,
