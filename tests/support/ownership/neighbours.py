@@ -12,11 +12,12 @@ import socket
 from collections import deque
 
 from support.loops import STDLIB, Loop
+from support.ownership.pulse import Pulse
 
 WIDTH = 10
 """So many pairs of sockets are open at a time."""
-TURNS_TO_LEAVE = 4
-"""So many turns pass between a neighbour's word and its end: time to receive it."""
+LOOKS_TO_LEAVE = 4
+"""The loop looks so often between a neighbour's word and its end: time to receive it."""
 
 
 class Neighbour:
@@ -84,8 +85,9 @@ class Neighbour:
 class Neighbours:
     """Neighbours who come and go with every turn of the loop."""
 
-    def __init__(self, loop: Loop, kind: str, dice: random.Random) -> None:
+    def __init__(self, loop: Loop, pulse: Pulse, kind: str, dice: random.Random) -> None:
         self._loop = loop
+        self._pulse = pulse
         self._dice = dice
         # With the standard selector a number that was closed while it was watched cannot be
         # watched again; so there its neighbours do not watch.
@@ -93,7 +95,6 @@ class Neighbours:
         self._settled: deque[Neighbour] = deque()
         self._leaving: deque[tuple[int, Neighbour]] = deque()
         self._count = 0
-        self._turn = 0
         self.wrong: list[str] = []
         self._handle = loop.call_soon(self._take_turn)
 
@@ -111,13 +112,12 @@ class Neighbours:
 
     def _take_turn(self) -> None:
         self._handle = self._loop.call_soon(self._take_turn)
-        self._turn += 1
-        while self._leaving and self._turn - self._leaving[0][0] >= TURNS_TO_LEAVE:
+        while self._leaving and self._pulse.looks - self._leaving[0][0] >= LOOKS_TO_LEAVE:
             self.wrong += self._leaving.popleft()[1].leave()
         while len(self._settled) > WIDTH:
             leaving = self._settled.popleft()
             leaving.speak()
-            self._leaving.append((self._turn, leaving))
+            self._leaving.append((self._pulse.looks, leaving))
         self.move_in(self._dice.randrange(3))
 
     def speak_all(self) -> None:
@@ -126,10 +126,10 @@ class Neighbours:
         while self._settled:
             leaving = self._settled.popleft()
             leaving.speak()
-            self._leaving.append((self._turn, leaving))
+            self._leaving.append((self._pulse.looks, leaving))
 
     def leave_all(self) -> list[str]:
-        """Close all, `TURNS_TO_LEAVE` after `speak_all`; what was wrong with any of them."""
+        """Close all, `LOOKS_TO_LEAVE` after `speak_all`; what was wrong with any of them."""
         while self._leaving:
             self.wrong += self._leaving.popleft()[1].leave()
         wrong, self.wrong = self.wrong, []

@@ -19,16 +19,18 @@ class Pulse:
 
     def __init__(self, loop: Loop) -> None:
         self.turn = 0
+        self.looks = 0
+        """So many turns looked at the descriptors: quick turns in a row need not, on Rondel."""
         self._loop = loop
         self._early: defaultdict[int, list[Action]] = defaultdict(list)
         self._late: defaultdict[int, list[Action]] = defaultdict(list)
-        # Always readable, so that its reader runs among each turn's events.
+        # Always readable, so that its reader runs among the events of each turn that looks.
         self._event = os.eventfd(1, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._loop.add_reader(self._event, self._beat_amid_events)
         self._handle = self._loop.call_soon(self._beat)
 
     def after(self, turns: int, action: Action, *, late: bool = False) -> None:
-        """Do it so many turns from now, early in the turn or among its events."""
+        """Do it so many turns from now: early, or among the events of the first that looks."""
         (self._late if late else self._early)[self.turn + 1 + turns].append(action)
 
     def stop(self) -> None:
@@ -44,5 +46,7 @@ class Pulse:
             action()
 
     def _beat_amid_events(self) -> None:
-        for action in self._late.pop(self.turn, ()):
-            action()
+        self.looks += 1
+        for turn in sorted(turn for turn in self._late if turn <= self.turn):
+            for action in self._late.pop(turn):
+                action()

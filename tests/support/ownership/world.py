@@ -19,7 +19,7 @@ from support.leaks import Ledger, Strays, open_descriptors
 from support.loops import Context, Loop
 from support.net import turns
 from support.ownership.exchange import AuditedEcho, DatagramEcho
-from support.ownership.neighbours import TURNS_TO_LEAVE, Neighbours
+from support.ownership.neighbours import LOOKS_TO_LEAVE, Neighbours
 from support.ownership.pulse import Pulse
 from support.ownership.rounds import Operation, Plan, Round, Violation
 
@@ -107,12 +107,14 @@ class World:
         self._baseline = self.descriptors()
         self._children = children()
         dice = random.Random(f"{self.seed} neighbours")
-        self.neighbours = Neighbours(self.loop, self.kind, dice)
+        self.neighbours = Neighbours(self.loop, self.pulse, self.kind, dice)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.neighbours.speak_all()
-        await turns(TURNS_TO_LEAVE)
+        heard = self.pulse.looks + LOOKS_TO_LEAVE
+        while self.pulse.looks < heard:
+            await turns(1)
         self.wrong += self.neighbours.leave_all()
         await self._stack.aclose()
         await turns(3)
