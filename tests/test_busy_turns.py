@@ -63,6 +63,40 @@ async def test_a_delay_of_zero_is_over_in_the_next_turn(loop: Loop) -> None:
         assert ran == ["timer"]
 
 
+async def test_what_a_transport_sends_is_received_in_the_next_turns(loop: Loop) -> None:
+    received: list[bytes] = []
+
+    class Receiver(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            received.append(data)
+
+    ours, theirs = socket.socketpair()
+    sender, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+    receiver, _ = await loop.create_connection(Receiver, sock=theirs)
+    for _ in range(300):
+        received.clear()
+        sender.write(b"token")
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert received == [b"token"]
+    for transport in (sender, receiver):
+        transport.abort()
+    await asyncio.sleep(0)
+
+
+async def test_a_new_watch_is_looked_at_in_the_next_turns(loop: Loop) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"here")
+        for _ in range(300):
+            seen: list[str] = []
+            loop.add_reader(ours, seen.append, "ready")
+            for _ in range(3):
+                await asyncio.sleep(0)
+            loop.remove_reader(ours)
+            assert seen
+
+
 async def test_another_thread_is_heard_while_a_task_never_rests(loop: Loop) -> None:
     heard: list[int] = []
     thread = threading.Thread(target=loop.call_soon_threadsafe, args=(heard.append, 1))

@@ -150,6 +150,7 @@ impl<C: Clone> EventLoop<C> {
         direction: Direction,
         waiter: Notify<C>,
     ) -> io::Result<Option<Notify<C>>> {
+        self.look_next();
         self.sources.watch(fd, direction, waiter)
     }
 
@@ -197,12 +198,19 @@ impl<C: Clone> EventLoop<C> {
         self.sources.renew_driver()
     }
 
+    /// Has the next turn look at the descriptors, whatever the time: what has just been sent may
+    /// have come back already, and who counts turns finds it in the one where asyncio has it.
+    #[inline]
+    pub fn look_next(&mut self) {
+        self.turns_since_look = MOST_TURNS_WITHOUT_LOOK;
+    }
+
     fn begin_run(&mut self) {
         if self.is_inherited() {
             let _ = self.renew(); // if that fails, the park will
         }
         self.running = true;
-        self.turns_since_look = MOST_TURNS_WITHOUT_LOOK; // look first, whatever the time
+        self.look_next();
     }
 
     fn end_run(&mut self) {

@@ -158,6 +158,7 @@ impl LoopCore {
     fn take_to_flush(&self, py: Python<'_>) -> Option<Vec<Py<StreamTransport>>> {
         self.open.with(py, |open| {
             let open = open.as_mut().filter(|open| !open.to_flush.is_empty())?;
+            open.engine.look_next();
             let room = std::mem::take(&mut open.flushed);
             Some(std::mem::replace(&mut open.to_flush, room))
         })
