@@ -50,14 +50,14 @@ demo: build ## Run every example on Rondel, then compare asyncio, threads and pr
 measured = cp$(subst .,,$(or $(PY),$(shell "$$(scripts/pythons newest)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')))
 
 .PHONY: bench
-bench: bench-$(measured) ## Measure event loops side by side; QUICK=1 takes minutes, BENCH="--help" has the options
+bench: bench-$(measured) ## Measure event loops side by side; QUICK=1 takes minutes, GOALS=1 a quarter of an hour, BENCH="--help" has all
 
 bench-cp3%: .venvs/bench-cp3%/.bench .venv/.build
 	@rm -rf target/bench-cp3$*
 	@maturin build --quiet --release --locked --interpreter $(<D)/bin/python --out target/bench-cp3$*
 	@$(<D)/bin/python $(pip_install) --force-reinstall --no-deps target/bench-cp3$*/*.whl
 	@cargo build --quiet --locked --release --package rondel-load --bins --examples
-	@$(<D)/bin/python -m benches $(if $(QUICK),--quick) $(BENCH)
+	@$(<D)/bin/python -m benches $(if $(QUICK),--quick) $(if $(GOALS),--goals) $(BENCH)
 
 # A contestant that has no wheel for this Python is missing from the results, which say so.
 .venvs/bench-cp3%/.bench: requirements/bench.txt requirements/contestants.txt requirements/examples.txt

@@ -11,7 +11,7 @@ from rondel.compare.limits import raise_open_files
 
 from benches import document, layouts, page, picture, rounds, table
 from benches.contest import Results
-from benches.contestants import CONTESTANTS, Contestant, parse
+from benches.contestants import CONTESTANTS, FOR_GOALS, Contestant, parse
 from benches.layouts import Layout
 from benches.measure import FULL, QUICK
 from benches.workload import Idle, InProcess, Startup, Workload
@@ -19,6 +19,7 @@ from benches.workloads import WORKLOADS
 
 _ROUNDS = 5
 _QUICK_ROUNDS = 2
+_GOALS_ROUNDS = 3
 
 
 def main(arguments: list[str]) -> int:
@@ -57,11 +58,17 @@ def _measure(options: argparse.Namespace) -> Results:
     raise_open_files()
     return rounds.run(
         measurements,
-        options.contestants or CONTESTANTS,
-        options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS),
+        options.contestants or (FOR_GOALS if options.goals else CONTESTANTS),
+        options.rounds or _rounds(options),
         QUICK if options.quick else FULL,
         sys.stderr,
     )
+
+
+def _rounds(options: argparse.Namespace) -> int:
+    if options.quick:
+        return _QUICK_ROUNDS
+    return _GOALS_ROUNDS if options.goals else _ROUNDS
 
 
 def _write(results: Results, options: argparse.Namespace) -> None:
@@ -91,7 +98,7 @@ def _layouts(workload: Workload, options: argparse.Namespace) -> tuple[Layout, .
             return layouts.here()[:1]
     if options.layout is not None:
         return tuple(layout for layout in layouts.here() if layout.name == options.layout)
-    return layouts.here()[:1] if options.quick else layouts.here()
+    return layouts.here()[:1] if options.quick or options.goals else layouts.here()
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -124,10 +131,16 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "--rounds",
         type=_count,
         metavar="N",
-        help=f"how often all is measured (default {_ROUNDS}, quick {_QUICK_ROUNDS})",
+        help=f"how often all is measured (default {_ROUNDS}, for goals {_GOALS_ROUNDS}, "
+        f"quick {_QUICK_ROUNDS})",
     )
     parser.add_argument(
         "--quick", action="store_true", help="a few minutes: less of each, on one layout"
+    )
+    parser.add_argument(
+        "--goals",
+        action="store_true",
+        help="some 15 minutes: every workload, on one layout, with those that goals compare with",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample as JSON")
     parser.add_argument(

@@ -30,6 +30,11 @@ _ECHO = ("echo-*", "unix", "churn", "latency")
 STDLIB = Contestant("stdlib", "asyncio:SelectorEventLoop")
 UVLOOP = Contestant("uvloop", "uvloop:new_event_loop")
 RONDEL = Contestant("rondel", "rondel:new_event_loop")
+SPINNING = Contestant(
+    "rondel-spin",
+    "benches.spinning:new_event_loop",
+    only=("echo-1kib-1", "threadsafe-*", "latency"),
+)
 EPOLL = Contestant("epoll", server=("rondel-load", "serve-echo"), only=_ECHO)
 TOKIO = Contestant("tokio", server=("examples/tokio_echo",), only=_ECHO)
 
@@ -41,10 +46,20 @@ CONTESTANTS = (
     Contestant("zuvloop", "zuvloop:new_event_loop"),
     Contestant("rsloop", "rsloop:new_event_loop"),
     RONDEL,
+    SPINNING,
     EPOLL,
     TOKIO,
 )
 """Those that take part unless others are named; the last two are limits, no loops of Python's."""
+
+FOR_GOALS = tuple(
+    contestant
+    if contestant in (STDLIB, UVLOOP, RONDEL, SPINNING, EPOLL)
+    else contestant._replace(only=("echo-128kib-*",))
+    for contestant in CONTESTANTS
+    if contestant.factory or contestant == EPOLL
+)
+"""Those with whom goals compare, each where one does."""
 
 BASELINES = (STDLIB.name, UVLOOP.name)
 """Whom the others are compared with."""

@@ -14,9 +14,9 @@ from xml.etree import ElementTree
 import pytest
 from support.marked import MARK, processes_marked
 
-from benches import document, goals, layouts, picture, table
+from benches import document, goals, layouts, picture, spinning, table
 from benches.contest import Results
-from benches.contestants import CONTESTANTS, RONDEL, STDLIB, UVLOOP, Contestant, parse
+from benches.contestants import CONTESTANTS, FOR_GOALS, RONDEL, STDLIB, UVLOOP, Contestant, parse
 from benches.workload import Served
 from benches.workloads import WORKLOADS
 
@@ -217,6 +217,26 @@ def test_each_goal_names_workloads_and_contestants_that_exist() -> None:
         assert goal.contestant in names
         for pattern in goal.workloads:
             assert any(Contestant("", only=(pattern,)).does(load.name) for load in WORKLOADS)
+
+
+def test_a_run_for_the_goals_has_both_sides_of_each() -> None:
+    known = {contestant.name: contestant for contestant in FOR_GOALS}
+    loops = [contestant.name for contestant in CONTESTANTS if contestant.factory]
+    for goal in goals.GOALS:
+        others = [name for name in loops if goal.against == goals.PEERS] or [goal.against]
+        for name in filter(None, (goal.contestant, *others)):
+            for pattern in goal.workloads:
+                for load in WORKLOADS:
+                    wanted = Contestant("", only=(pattern,)).does(load.name)
+                    full = next(them for them in CONTESTANTS if them.name == name)
+                    assert not (wanted and full.does(load.name)) or known[name].does(load.name)
+
+
+def test_who_spins_is_rondel_and_does_so() -> None:
+    pytest.importorskip("rondel._rondel")
+    loop = spinning.new_event_loop()
+    assert loop.spin > 0
+    loop.close()
 
 
 def results(*medians: tuple[str, Contestant, float]) -> Results:
