@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any, ClassVar
 
-from rondel import children, cpython, forks, reports
+from rondel import cpython, forks, reports
 from rondel._rondel import Acceptor
 from rondel.debug import DebugScheduling
 from rondel.transport import (
@@ -229,6 +229,8 @@ class Loop(DebugScheduling):
     async def _make_subprocess_transport(
         self, *args: Any, **options: Any
     ) -> asyncio.SubprocessTransport:
+        from rondel import children  # which few programs start
+
         if children.can_be_watched():
             return await children.start(self, *args, **options)
         transport: asyncio.SubprocessTransport

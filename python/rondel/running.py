@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import platform
+import os
 from collections.abc import Coroutine
 from typing import Any, TypedDict, TypeVar
 
@@ -54,10 +54,10 @@ def driver_report() -> DriverReport:
 
     ``features`` says of each whether it is there, ``fallbacks`` why one is not.
     """
-    missing = kernel_features()
+    missing, system = kernel_features(), os.uname()
     return {
         "driver": LoopCore.driver,
-        "kernel": f"{platform.system()} {platform.release()}",
+        "kernel": f"{system.sysname} {system.release}",
         "features": {name: reason is None for name, reason in missing.items()},
         "fallbacks": {name: reason for name, reason in missing.items() if reason is not None},
     }
