@@ -3,6 +3,7 @@
 use pyo3::basic::CompareOp;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyFloat;
 use rondel_engine::TimerKey;
 
 use crate::event_loop::LoopCore;
@@ -21,10 +22,26 @@ use crate::imported;
 #[repr(C)]
 pub(crate) struct TimerHandle {
     base: Handle,
-    /// As it was given: an int stays an int.
-    when: Owned,
+    when: When,
     /// Set while the timer is.
     key: AttachedCell<Option<TimerKey>>,
+}
+
+/// A time on the loop's clock.
+pub(crate) enum When {
+    /// A float, which few ask for.
+    Seconds(f64),
+    /// As it was given: an int stays an int.
+    Given(Owned),
+}
+
+impl When {
+    pub(crate) fn object<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        match self {
+            Self::Seconds(seconds) => PyFloat::new(py, *seconds).into_any(),
+            Self::Given(when) => when.get(py),
+        }
+    }
 }
 
 native_class!(TimerHandle: Handle, c"rondel._rondel.TimerHandle");
@@ -32,7 +49,10 @@ native_class!(TimerHandle: Handle, c"rondel._rondel.TimerHandle");
 impl Contents for TimerHandle {
     fn visit(&self, visitor: &Visitor<'_>) -> Result<(), Stop> {
         self.base.visit(visitor)?;
-        visitor.visit(&self.when)
+        match &self.when {
+            When::Seconds(_) => Ok(()),
+            When::Given(when) => visitor.visit(when),
+        }
     }
 
     fn clear(&self) {
@@ -43,13 +63,13 @@ impl Contents for TimerHandle {
 impl TimerHandle {
     pub(crate) fn create<'py>(
         event_loop: &Bound<'py, LoopCore>,
-        when: Bound<'py, PyAny>,
+        when: When,
         callback: Bound<'py, PyAny>,
         arguments: Arguments,
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Self>> {
         let base = Handle::new(event_loop, callback, arguments, context)?;
-        let timer = Self { base, when: Owned::new(when), key: AttachedCell::new(None) };
+        let timer = Self { base, when, key: AttachedCell::new(None) };
         object::create(event_loop.py(), timer)
     }
 
@@ -111,14 +131,14 @@ fn cancel<'py>(slf: &Bound<'py, TimerHandle>) -> Returned<'py> {
 }
 
 fn when<'py>(slf: &Bound<'py, TimerHandle>) -> Returned<'py> {
-    Ok(slf.contents().when.get(slf.py()))
+    Ok(slf.contents().when.object(slf.py()))
 }
 
 fn repr_info<'py>(slf: &Bound<'py, TimerHandle>) -> Returned<'py> {
     let py = slf.py();
     let info = imported::handle_class(py)?.call_method1(intern!(py, "_repr_info"), (slf,))?;
     let position = if slf.contents().base.cancel_requested(py) { 2 } else { 1 };
-    let when = format!("when={}", slf.contents().when.bind(py).str()?);
+    let when = format!("when={}", slf.contents().when.object(py).str()?);
     info.call_method1(intern!(py, "insert"), (position, when))?;
     Ok(info)
 }
@@ -137,7 +157,7 @@ fn is_scheduled<'py>(slf: &Bound<'py, TimerHandle>) -> Returned<'py> {
 }
 
 fn hash(slf: &Bound<'_, TimerHandle>) -> PyResult<isize> {
-    slf.contents().when.bind(slf.py()).hash()
+    slf.contents().when.object(slf.py()).hash()
 }
 
 fn compare<'py>(

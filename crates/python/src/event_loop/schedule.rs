@@ -18,7 +18,7 @@ use crate::ffi::owned::Owned;
 use crate::handle::{Handle, arguments_of};
 #[cfg(Py_3_14)]
 use crate::thread_safe_handle::ThreadSafeHandle;
-use crate::timer_handle::TimerHandle;
+use crate::timer_handle::{TimerHandle, When};
 
 /// The methods of the core that are called as the interpreter passes arguments.
 pub(crate) fn methods() -> Vec<Method> {
@@ -125,12 +125,17 @@ fn call_later<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Returned<
         return slf.call_method(intern!(py, "call_at"), all, Some(&keywords));
     }
     let now = core.now(py);
-    if let Ok(delay) = delay.cast_exact::<PyFloat>() {
-        let when = seconds(now) + delay.value();
-        return schedule_at(slf, instant(when), PyFloat::new(py, when).into_any(), scheduled);
-    }
-    let when = PyFloat::new(py, seconds(now)).add(delay)?;
-    schedule_at(slf, deadline(&when)?, when, scheduled)
+    let delay = if let Ok(delay) = delay.cast_exact::<PyFloat>() {
+        delay.value()
+    } else if delay.is_exact_instance_of::<PyInt>() {
+        // As the addition of an int to a float does, with its OverflowError.
+        delay.extract()?
+    } else {
+        let when = PyFloat::new(py, seconds(now)).add(delay)?;
+        return schedule_at(slf, deadline(&when)?, When::Given(Owned::new(when)), scheduled);
+    };
+    let when = seconds(now) + delay;
+    schedule_at(slf, instant(when), When::Seconds(when), scheduled)
 }
 
 fn call_at<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Returned<'py> {
@@ -142,9 +147,14 @@ fn call_at<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Returned<'py
     }
     if slf.get().is_debug() {
         // The checks of asyncio's debug mode come before that of the time.
-        return schedule_at(slf, Instant::from_nanos(0), when, scheduled);
+        return schedule_at(slf, Instant::from_nanos(0), When::Given(Owned::new(when)), scheduled);
     }
-    schedule_at(slf, deadline(&when)?, when, scheduled)
+    let deadline = deadline(&when)?;
+    let when = match when.cast_exact::<PyFloat>() {
+        Ok(number) => When::Seconds(number.value()),
+        Err(_) => When::Given(Owned::new(when)),
+    };
+    schedule_at(slf, deadline, when, scheduled)
 }
 
 fn time<'py>(slf: &Bound<'py, LoopCore>) -> Returned<'py> {
@@ -249,14 +259,15 @@ fn schedule_from_any_thread<'py>(
 fn schedule_at<'py>(
     slf: &Bound<'py, LoopCore>,
     deadline: Instant,
-    when: Bound<'py, PyAny>,
+    when: When,
     scheduled: Scheduled<'py>,
 ) -> Returned<'py> {
     let py = slf.py();
     let Scheduled { callback, arguments, context } = scheduled;
     if slf.get().is_debug() {
         let checked = intern!(py, "_call_at_in_debug");
-        return slf.call_method1(checked, (when, callback, arguments.tuple(py)?, context));
+        return slf
+            .call_method1(checked, (when.object(py), callback, arguments.tuple(py)?, context));
     }
     let timer = TimerHandle::create(slf, when, callback, arguments, context)?;
     let entry = Notify::Callback(Callback::Handle(Owned::new(as_base(&timer).clone())));
@@ -278,7 +289,8 @@ fn seconds(instant: Instant) -> f64 {
 /// due at once; what lies after the clock's end never comes due.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates
 fn instant(seconds: f64) -> Instant {
-    Instant::from_nanos((seconds * 1e9).round() as u64)
+    // Rounded to the nearest; `round` is a call of a library on the oldest processors there are.
+    Instant::from_nanos((seconds * 1e9 + 0.5) as u64)
 }
 
 /// As [`instant`], from a Python number.
