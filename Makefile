@@ -132,7 +132,7 @@ soak-cp3%: wheel-cp3%
 	@mkdir -p $(REPORTS)
 	@cd tests && ../.venvs/cp3$*/bin/python -W error -m soak --minutes $(MINUTES) $(SOAK) 2>&1 | tee ../$(REPORTS)/soak.log
 
-.venvs/cp3%/.test: requirements/frameworks.txt requirements/test.txt requirements/examples.txt
+.venvs/cp3%/.test: requirements/frameworks.txt requirements/past_one_machine.txt requirements/test.txt requirements/examples.txt
 	@python=$$(scripts/pythons cp3$*) && echo "Setting up .venvs/cp3$* on $$python" && "$$python" -m venv --clear $(@D)
 	@$(@D)/bin/python $(pip_install) -r requirements/frameworks.txt
 	@touch $@

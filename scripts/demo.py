@@ -24,6 +24,7 @@ EXAMPLES = (
     "read_file",
     "read_many_files",
     "count_lines",
+    "outgrow_one_machine",
     "parallel_downloads",
     "blocking_and_async",
     "http_aiohttp",

@@ -41,7 +41,10 @@ GUARD = 30.0
 LAST_RESORT = 200.0
 """Seconds after which a test that nothing else could end ends the whole run."""
 
-LONGEST = {"test_scale.py", "test_scale_tls.py", "test_benches.py", "frameworks"}
+LONGEST = {
+    *("test_scale.py", "test_scale_tls.py", "test_benches.py"),
+    *("frameworks", "past_one_machine"),
+}
 """Files, or folders of them, whose tests take seconds each; they run last."""
 STDERR = pytest.StashKey[int]()
 

@@ -95,6 +95,10 @@ def count_lines(printed: str) -> None:
     assert this not in workers
 
 
+def outgrow_one_machine(printed: str) -> None:
+    assert printed == "6057 primes below 60000, counted in 12 parts\n"
+
+
 def parallel_downloads(printed: str) -> None:
     first, second, same, *files = printed.splitlines()
     assert re.fullmatch(r"one after another: 4 downloads in [\d.]+ s, 1 at once", first)
@@ -144,6 +148,7 @@ PROGRAMS: dict[str, Callable[[str], None]] = {
         read_file,
         read_many_files,
         count_lines,
+        outgrow_one_machine,
         parallel_downloads,
         blocking_and_async,
         http_aiohttp,
