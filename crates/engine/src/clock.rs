@@ -60,8 +60,8 @@ impl Sub for Instant {
 pub(crate) struct Ticks(u64);
 
 impl Ticks {
-    /// So many ticks are about 10 microseconds: a counter of 3 GHz, or nanoseconds.
-    const FEW: u64 = if cfg!(target_arch = "x86_64") { 30_000 } else { 10_000 };
+    /// So many ticks are about 20 microseconds: a counter of 3 GHz, or nanoseconds.
+    const FEW: u64 = if cfg!(target_arch = "x86_64") { 60_000 } else { 20_000 };
 
     #[inline]
     pub(crate) fn now() -> Self {
@@ -73,7 +73,7 @@ impl Ticks {
         Self(Clock::Monotonic.now().as_nanos())
     }
 
-    /// Whether this was less than about 10 microseconds ago. Counters of two processors may
+    /// Whether this was less than about 20 microseconds ago. Counters of two processors may
     /// differ: what seems to lie ahead is not recent.
     #[inline]
     pub(crate) fn is_recent(self) -> bool {
