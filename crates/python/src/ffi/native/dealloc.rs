@@ -79,8 +79,11 @@ pub(super) unsafe extern "C" fn dealloc<T: Contents>(slf: *mut ffi::PyObject) {
             std::ptr::drop_in_place(&raw mut (*object).contents);
             ffi::Py_XDECREF((*object).dict);
             let class = ffi::Py_TYPE(slf);
-            let free = (*class).tp_free.unwrap_or(ffi::PyObject_GC_Del);
-            free(slf.cast());
+            let cell = T::cell();
+            if class != cell.get() || !cell.free.keep(Python::assume_attached(), object) {
+                let free = (*class).tp_free.unwrap_or(ffi::PyObject_GC_Del);
+                free(slf.cast());
+            }
             ffi::Py_DECREF(class.cast());
         });
     }

@@ -8,5 +8,6 @@
 pub(crate) mod arguments;
 pub(crate) mod class;
 mod dealloc;
+mod free_list;
 pub(crate) mod method;
 pub(crate) mod object;

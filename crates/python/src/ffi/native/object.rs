@@ -9,6 +9,7 @@ use pyo3::PyTypeInfo;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::free_list::FreeList;
 use crate::ffi::owned::Owned;
 
 /// A native object: the head that every Python object has, and the class's own struct.
@@ -60,21 +61,24 @@ pub(crate) trait Contents: NativeClass {
     fn finalize(_slf: &Bound<'_, Self>) {}
 }
 
-/// The static that holds the type of one class.
-pub(crate) struct TypeCell(AtomicPtr<ffi::PyTypeObject>);
+/// The static that holds the type of one class, and the memory of objects that are gone.
+pub(crate) struct TypeCell {
+    class: AtomicPtr<ffi::PyTypeObject>,
+    pub(super) free: FreeList,
+}
 
 impl TypeCell {
     pub(crate) const fn new() -> Self {
-        Self(AtomicPtr::new(std::ptr::null_mut()))
+        Self { class: AtomicPtr::new(std::ptr::null_mut()), free: FreeList::new() }
     }
 
     #[inline]
     pub(crate) fn get(&self) -> *mut ffi::PyTypeObject {
-        self.0.load(Ordering::Relaxed)
+        self.class.load(Ordering::Relaxed)
     }
 
     pub(super) fn set(&self, class: *mut ffi::PyTypeObject) {
-        self.0.store(class, Ordering::Release);
+        self.class.store(class, Ordering::Release);
     }
 }
 
@@ -159,13 +163,17 @@ impl<T: Contents> Native<T> for Owned<T> {
 ///
 /// # Errors
 /// `MemoryError`.
-#[inline]
+#[inline(always)]
 pub(crate) fn create<T: Contents>(py: Python<'_>, contents: T) -> PyResult<Bound<'_, T>> {
+    let class = T::type_object_raw(py);
     // SAFETY: the type has the GC flag, a fixed size, and no fields in front of the object, so
-    // this allocates all of it. Everything behind the head is written before the collector is
-    // told of the object.
+    // this allocates all of it, or makes an object anew of one of the same class. Everything
+    // behind the head is written before the collector is told of the object.
     unsafe {
-        let object: *mut Object<T> = ffi::PyObject_GC_New(T::type_object_raw(py));
+        let object: *mut Object<T> = match T::cell().free.take::<T>(py) {
+            Some(object) => ffi::PyObject_Init(object.as_ptr().cast(), class).cast(),
+            None => ffi::PyObject_GC_New(class),
+        };
         if object.is_null() {
             return Err(PyErr::fetch(py));
         }
