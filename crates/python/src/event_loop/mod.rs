@@ -131,7 +131,23 @@ impl LoopCore {
     /// `RuntimeError` if the loop is closed.
     #[inline]
     pub(crate) fn push(&self, py: Python<'_>, callback: Callback) -> PyResult<()> {
-        self.with_engine(py, |engine| engine.push(callback))
+        match self.offer(py, callback) {
+            None => Ok(()),
+            Some(_) => Err(loop_is_closed()),
+        }
+    }
+
+    /// As `push`, for where nothing may be dropped: a closed loop gives the callback back, which
+    /// may be the last reference to anything.
+    #[inline(always)]
+    pub(crate) fn offer(&self, py: Python<'_>, callback: Callback) -> Option<Callback> {
+        self.open.with(py, |open| match open {
+            Some(open) => {
+                open.engine.push(callback);
+                None
+            }
+            None => Some(callback),
+        })
     }
 
     pub(crate) fn cancel_timer(&self, py: Python<'_>, key: TimerKey) {

@@ -1,7 +1,9 @@
 //! Exceptions as objects.
 
+use pyo3::exceptions::PyStopIteration;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 /// Whether `object` is an instance of `BaseException`.
 pub(crate) fn is_instance(object: &Bound<'_, PyAny>) -> bool {
@@ -39,4 +41,30 @@ pub(crate) fn set_traceback(
         return Err(PyErr::fetch(exception.py()));
     }
     Ok(())
+}
+
+/// `StopIteration(result)`.
+pub(crate) fn stop_iteration(result: Bound<'_, PyAny>) -> PyErr {
+    let py = result.py();
+    // An exception or a tuple would be taken for the exception itself, or for its arguments.
+    match py.get_type::<PyStopIteration>().call1((result,)) {
+        Ok(error) => PyErr::from_value(error),
+        Err(failed) => failed,
+    }
+}
+
+/// Has an iterator end with `result`: sets `StopIteration(result)`, or nothing if that is None,
+/// which says the same.
+#[inline]
+pub(crate) fn set_stop_iteration(result: Bound<'_, PyAny>) {
+    if result.is_none() {
+        return;
+    }
+    if is_instance(&result) || result.is_instance_of::<PyTuple>() {
+        let py = result.py();
+        return stop_iteration(result).restore(py);
+    }
+    // SAFETY: the thread is attached, and both objects are alive; the class is called with one
+    // that is neither an instance of an exception nor a tuple.
+    unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, result.as_ptr()) };
 }

@@ -1,15 +1,15 @@
 //! What `await future` goes through: yields the future once, then has its result.
 
-use pyo3::exceptions::{PyDeprecationWarning, PyRuntimeError, PyStopIteration, PyTypeError};
+use pyo3::exceptions::{PyDeprecationWarning, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTraceback;
 
-use super::Future;
+use super::{Future, Status};
 use crate::ffi::cell::AttachedCell;
 use crate::ffi::coroutine::Step;
 use crate::ffi::exception;
 use crate::ffi::native::arguments::{Call, Signature};
-use crate::ffi::native::class::{self, Class, send_slot, unary_slot};
+use crate::ffi::native::class::{self, Class, next_slot, send_slot, unary_slot};
 use crate::ffi::native::method::{Returned, none, with_arguments, with_object, without_arguments};
 use crate::ffi::native::object::{self, Contents, Native, Stop, Visitor, native_class};
 use crate::ffi::owned::Owned;
@@ -53,7 +53,7 @@ pub(crate) fn make_class(py: Python<'_>) -> PyResult<()> {
         attributes: vec![],
         slots: vec![
             unary_slot!(FutureIterator, Py_tp_iter, itself),
-            unary_slot!(FutureIterator, Py_tp_iternext, next),
+            next_slot!(FutureIterator, resume),
             send_slot!(FutureIterator, resume),
         ],
         has_dict: false,
@@ -74,37 +74,46 @@ pub(crate) fn create<'py>(slf: &Bound<'py, Future>) -> Returned<'py> {
 fn resume<'py>(slf: &Bound<'py, FutureIterator>) -> PyResult<Step<'py>> {
     let py = slf.py();
     let iterator = slf.contents();
-    let future = iterator.future.with(py, |future| future.as_ref().map(|future| future.get(py)));
-    let Some(future) = future else { return Ok(Step::Returned(none(py))) };
-    let contents = future.contents();
-    if contents.is_pending(py) {
-        let blocked = contents.state.with(py, |state| std::mem::replace(&mut state.blocking, true));
-        return if blocked {
-            Err(PyRuntimeError::new_err("await wasn't used with future"))
-        } else {
-            Ok(Step::Yielded(future.into_any()))
-        };
+    let at = iterator.future.with(py, |held| {
+        let Some(future) = held else { return At::End };
+        let blocked = future.contents().state.with(py, |state| {
+            let pending = state.status == Status::Pending;
+            pending.then(|| std::mem::replace(&mut state.blocking, true))
+        });
+        match blocked {
+            Some(false) => At::Yield(future.get(py)),
+            Some(true) => At::NotAwaited,
+            None => held.take().map_or(At::End, |future| At::Done(future.into_bound(py))),
+        }
+    });
+    match at {
+        At::Yield(future) => Ok(Step::Yielded(future.into_any())),
+        At::Done(future) => future.contents().result(py).map(Step::Returned),
+        At::NotAwaited => Err(PyRuntimeError::new_err("await wasn't used with future")),
+        At::End => Ok(Step::Returned(none(py))),
     }
-    drop(iterator.future.with(py, Option::take));
-    contents.result(py).map(Step::Returned)
+}
+
+/// Where an iterator is.
+enum At<'py> {
+    /// At the beginning.
+    Yield(Bound<'py, Future>),
+    /// Behind the `yield`, and the future is done.
+    Done(Bound<'py, Future>),
+    /// There, and the future is not done.
+    NotAwaited,
+    End,
 }
 
 fn itself<'py>(slf: &Bound<'py, FutureIterator>) -> Returned<'py> {
     Ok(slf.clone().into_any())
 }
 
-fn next<'py>(slf: &Bound<'py, FutureIterator>) -> Returned<'py> {
+fn send<'py>(slf: &Bound<'py, FutureIterator>, _value: &Bound<'py, PyAny>) -> Returned<'py> {
     match resume(slf)? {
         Step::Yielded(future) => Ok(future),
-        Step::Returned(result) => {
-            let class = slf.py().get_type::<PyStopIteration>();
-            Err(PyErr::from_value(class.call1((result,))?))
-        }
+        Step::Returned(result) => Err(exception::stop_iteration(result)),
     }
-}
-
-fn send<'py>(slf: &Bound<'py, FutureIterator>, _value: &Bound<'py, PyAny>) -> Returned<'py> {
-    next(slf)
 }
 
 fn close<'py>(slf: &Bound<'py, FutureIterator>) -> Returned<'py> {

@@ -18,6 +18,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::callback::Callback;
+use crate::errors::loop_is_closed;
 use crate::event_loop::{LoopCore, Overridable};
 use crate::ffi::cell::AttachedCell;
 use crate::ffi::native::object::{self, Contents, Native, Stop, Visitor, native_class};
@@ -215,6 +217,11 @@ impl Contents for Future {
     }
 }
 
+#[cold]
+fn not_initialized() -> PyErr {
+    PyRuntimeError::new_err("Future object is not initialized.")
+}
+
 impl Future {
     /// A new future of one of our loops.
     ///
@@ -280,9 +287,26 @@ impl Future {
     /// `RuntimeError` if `__init__` was never called.
     #[inline]
     pub(crate) fn event_loop(&self, py: Python<'_>) -> PyResult<EventLoop> {
-        self.state
-            .with(py, |state| state.event_loop.clone())
-            .ok_or_else(|| PyRuntimeError::new_err("Future object is not initialized."))
+        self.state.with(py, |state| state.event_loop.clone()).ok_or_else(not_initialized)
+    }
+
+    /// Puts what `entry` makes into the queue of the loop; `false` if that is not to be done
+    /// directly (see [`EventLoop::queue`]).
+    ///
+    /// # Errors
+    /// `RuntimeError` if the loop is closed, or `__init__` was never called.
+    #[inline(always)]
+    pub(crate) fn push(&self, py: Python<'_>, entry: impl FnOnce() -> Callback) -> PyResult<bool> {
+        let refused = self.state.with(py, |state| {
+            let event_loop = state.event_loop.as_ref().ok_or_else(not_initialized)?;
+            let core = event_loop.queue(py);
+            Ok::<_, PyErr>(core.map(|core| core.get().offer(py, entry())))
+        });
+        match refused? {
+            None => Ok(false),
+            Some(None) => Ok(true),
+            Some(Some(_)) => Err(loop_is_closed()),
+        }
     }
 
     /// Tells the loop's exception handler of an exception that nobody has asked for.

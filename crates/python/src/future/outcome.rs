@@ -4,7 +4,7 @@ use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::{Future, Status};
+use super::{Future, Status, not_initialized};
 use crate::ffi::exception;
 use crate::ffi::native::method::none;
 use crate::ffi::owned::Owned;
@@ -22,8 +22,13 @@ impl Future {
     /// `RuntimeError` if `__init__` was never called, `InvalidStateError` if the future is done.
     #[inline]
     fn expect_pending(&self, py: Python<'_>) -> PyResult<()> {
-        self.event_loop(py)?;
-        if self.is_pending(py) { Ok(()) } else { Err(imported::invalid_state(py, "invalid state")) }
+        let (begun, pending) = self
+            .state
+            .with(py, |state| (state.event_loop.is_some(), state.status == Status::Pending));
+        if !begun {
+            return Err(not_initialized());
+        }
+        if pending { Ok(()) } else { Err(imported::invalid_state(py, "invalid state")) }
     }
 
     /// Sets the result.

@@ -5,6 +5,7 @@ use pyo3::types::{PyList, PyTuple};
 
 use super::{EventLoop, Future};
 use crate::callback::Callback;
+use crate::errors::loop_is_closed;
 use crate::ffi::context::Arguments;
 use crate::ffi::native::object::{Native, Stop, Visitor};
 use crate::ffi::owned::Owned;
@@ -33,6 +34,25 @@ impl Waiters {
             self.first = Some(waiter);
         } else {
             self.others.push(waiter);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none() && self.others.is_empty()
+    }
+
+    /// Takes the waiter out if it is a task, and nobody else waits.
+    #[inline]
+    fn only_task(&mut self) -> Option<Owned<Task>> {
+        if !self.others.is_empty() {
+            return None;
+        }
+        match self.first.take() {
+            Some(Waiter::Task(task)) => Some(task),
+            other => {
+                self.first = other;
+                None
+            }
         }
     }
 
@@ -108,11 +128,21 @@ impl Future {
     #[inline]
     pub(crate) fn resume_all(&self, object: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = object.py();
-        let (waiters, event_loop) = self.state.with(py, |state| {
-            let waiters = std::mem::take(&mut state.waiters);
-            (waiters, state.event_loop.clone())
+        let left = self.state.with(py, |state| {
+            let event_loop = state.event_loop.as_ref()?;
+            if state.waiters.is_empty() {
+                return None;
+            }
+            if let Some(core) = event_loop.queue(py)
+                && let Some(task) = state.waiters.only_task()
+            {
+                // What most futures end with.
+                return core.get().offer(py, Callback::WakeUp(task)).map(Err);
+            }
+            Some(Ok((std::mem::take(&mut state.waiters), event_loop.clone())))
         });
-        let Some(event_loop) = event_loop else { return Ok(()) };
+        let Some(left) = left else { return Ok(()) };
+        let (waiters, event_loop) = left.map_err(|_| loop_is_closed())?;
         if let Some(waiter) = waiters.first {
             waiter.resume(object, &event_loop)?;
         }
@@ -120,6 +150,28 @@ impl Future {
             waiter.resume(object, &event_loop)?;
         }
         Ok(())
+    }
+
+    /// Has `task`, of `own_loop`, resumed when the future is done, if it can be waited for as it
+    /// is: pending, awaited, and of the same loop. Otherwise nothing is changed.
+    #[inline(always)]
+    pub(crate) fn try_wait(&self, task: &Bound<'_, Task>, own_loop: *const ()) -> bool {
+        self.state.with(task.py(), |state| {
+            let same = state.event_loop.as_ref().is_some_and(|it| it.as_ptr() == own_loop);
+            let waits = same && state.blocking && state.status == super::Status::Pending;
+            if waits {
+                state.blocking = false;
+                state.waiters.push(Waiter::Task(Owned::new(task.clone())));
+            }
+            waits
+        })
+    }
+
+    /// The identity of the loop; null if `__init__` was never called.
+    #[inline(always)]
+    pub(crate) fn loop_identity(&self, py: Python<'_>) -> *const () {
+        self.state
+            .with(py, |state| state.event_loop.as_ref().map_or(std::ptr::null(), EventLoop::as_ptr))
     }
 
     /// Has `waiter` resumed when the future is done, which it may be already.

@@ -181,10 +181,11 @@ impl Task {
     #[inline]
     fn schedule_step(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let event_loop = slf.contents().base.event_loop(py)?;
-        if let Some(core) = event_loop.queue(py) {
-            return core.get().push(py, Callback::Step(Owned::new(slf.clone())));
+        let base = &slf.contents().base;
+        if base.push(py, || Callback::Step(Owned::new(slf.clone())))? {
+            return Ok(());
         }
+        let event_loop = base.event_loop(py)?;
         event_loop.call_soon(py, &class::bound_step(slf)?, None, &slf.contents().context(py))
     }
 

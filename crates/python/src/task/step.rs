@@ -207,6 +207,9 @@ fn wait_for(slf: &Bound<'_, Task>, yielded: &Bound<'_, PyAny>) -> PyResult<()> {
     }
     let task = slf.contents();
     if let Some(future) = native_future(yielded) {
+        if future.try_wait(slf, task.future().loop_identity(py)) {
+            return waits_for(slf, yielded);
+        }
         let own_loop = task.future().event_loop(py)?;
         let (other_loop, blocking) = future
             .state
@@ -222,15 +225,28 @@ fn wait_for(slf: &Bound<'_, Task>, yielded: &Bound<'_, PyAny>) -> PyResult<()> {
     } else if !wait_for_foreign(slf, yielded)? {
         return Ok(());
     }
-    let must_cancel = task.run.with(py, |run| {
-        run.waits_for = Some(Owned::new(yielded.clone()));
+    waits_for(slf, yielded)
+}
+
+/// The task is among those who wait for `future`.
+#[inline]
+fn waits_for<'py>(slf: &Bound<'py, Task>, future: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = slf.py();
+    let must_cancel = slf.contents().run.with(py, |run| {
+        run.waits_for = Some(Owned::new(future.clone()));
         run.must_cancel
     });
-    if must_cancel {
-        let message = task.future().cancel_message(py);
-        if cancel_future(yielded, message.as_ref())? {
-            task.run.with(py, |run| run.must_cancel = false);
-        }
+    if must_cancel { cancel_at_once(slf, future) } else { Ok(()) }
+}
+
+/// The coroutine has come to wait while it was to be cancelled.
+#[cold]
+fn cancel_at_once<'py>(slf: &Bound<'py, Task>, future: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = slf.py();
+    let task = slf.contents();
+    let message = task.future().cancel_message(py);
+    if cancel_future(future, message.as_ref())? {
+        task.run.with(py, |run| run.must_cancel = false);
     }
     Ok(())
 }

@@ -194,6 +194,34 @@ macro_rules! unary_slot {
 }
 pub(crate) use unary_slot;
 
+/// `tp_iternext`: `fn(&Bound<Class>) -> PyResult<Step>`; what is returned is a `StopIteration`'s.
+macro_rules! next_slot {
+    ($class:ty, $function:path) => {{
+        #[allow(unsafe_code)]
+        unsafe extern "C" fn native_slot(
+            slf: *mut pyo3::ffi::PyObject,
+        ) -> *mut pyo3::ffi::PyObject {
+            // SAFETY: the interpreter calls this, attached, on an instance of the class.
+            unsafe {
+                $crate::ffi::native::method::on_object_or_end::<$class>(slf, |slf| match $function(
+                    slf,
+                )? {
+                    $crate::ffi::coroutine::Step::Yielded(object) => Ok(Some(object)),
+                    $crate::ffi::coroutine::Step::Returned(result) => {
+                        $crate::ffi::exception::set_stop_iteration(result);
+                        Ok(None)
+                    }
+                })
+            }
+        }
+        $crate::ffi::native::class::Slot::new(
+            pyo3::ffi::Py_tp_iternext,
+            native_slot as *mut std::ffi::c_void,
+        )
+    }};
+}
+pub(crate) use next_slot;
+
 /// `am_send`: `fn(&Bound<Class>) -> PyResult<Step>`; what is sent is ignored.
 macro_rules! send_slot {
     ($class:ty, $function:path) => {{

@@ -163,10 +163,23 @@ pub(crate) fn bound<'py, T>(object: &Bound<'py, T>, method: &'static Method) -> 
 ///
 /// # Safety
 /// The thread is attached and `slf` is an instance of the class.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn on_object<T: PyTypeCheck>(
     slf: *mut ffi::PyObject,
     f: impl for<'a, 'py> FnOnce(&'a Bound<'py, T>) -> Returned<'py>,
+) -> *mut ffi::PyObject {
+    // SAFETY: as the caller says.
+    unsafe { on_object_or_end::<T>(slf, |slf| f(slf).map(Some)) }
+}
+
+/// As [`on_object`]; `None` is null without an exception, or with one that is set already.
+///
+/// # Safety
+/// As for [`on_object`].
+#[inline(always)]
+pub(crate) unsafe fn on_object_or_end<T: PyTypeCheck>(
+    slf: *mut ffi::PyObject,
+    f: impl for<'a, 'py> FnOnce(&'a Bound<'py, T>) -> PyResult<Option<Bound<'py, PyAny>>>,
 ) -> *mut ffi::PyObject {
     // SAFETY: as the caller says; the interpreter keeps the object alive during the call.
     let (py, slf) = unsafe {
@@ -174,7 +187,7 @@ pub(crate) unsafe fn on_object<T: PyTypeCheck>(
         (py, Borrowed::from_ptr(py, slf).cast_unchecked::<T>())
     };
     match catch_unwind(AssertUnwindSafe(|| f(&slf))) {
-        Ok(Ok(object)) => object.into_ptr(),
+        Ok(Ok(object)) => object.map_or(std::ptr::null_mut(), Bound::into_ptr),
         Ok(Err(error)) => {
             error.restore(py);
             std::ptr::null_mut()
