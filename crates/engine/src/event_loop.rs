@@ -447,7 +447,7 @@ pub trait Door {
     ///
     /// # Errors
     /// What ends the run; the rest of the turn stays in the queue.
-    fn call(&self, callback: Self::Callback) -> Result<(), Self::Break>;
+    fn call(&self, callback: &Self::Callback) -> Result<(), Self::Break>;
 
     /// Called when a batch of callbacks has run, also when one of them ended the run: whatever
     /// they left to be done once a turn.
@@ -467,13 +467,8 @@ pub trait Door {
 pub fn run<D: Door>(door: &D) -> Result<(), D::Break> {
     door.with(EventLoop::begin_run);
     loop {
-        let ran = if door.with(EventLoop::begin_busy_turn) {
-            let ran = run_batch(door);
-            let finished = door.batch_ran();
-            ran.and(finished)
-        } else {
-            look_and_run(door)
-        };
+        let ran =
+            if door.with(EventLoop::begin_busy_turn) { batch(door) } else { look_and_run(door) };
         let stopped = door.with(|event_loop| {
             // A run that breaks off is over, too: a stop that was asked for is not left behind
             // for the next one.
@@ -511,20 +506,37 @@ fn look_and_run<D: Door>(door: &D) -> Result<(), D::Break> {
     {
         return Err(error.into());
     }
-    // A signal handler, too, may leave something to be done once a turn.
-    let ran = door.parked().and_then(|()| run_batch(door));
-    let finished = door.batch_ran();
-    ran.and(finished)
+    match door.parked() {
+        Ok(()) => batch(door),
+        // A signal handler, too, may leave something to be done once a turn.
+        Err(broken) => broken_off(door, broken),
+    }
 }
 
-fn run_batch<D: Door>(door: &D) -> Result<(), D::Break> {
+/// Runs what is ready, then what is left to be done once a turn.
+#[inline]
+fn batch<D: Door>(door: &D) -> Result<(), D::Break> {
     while let Some(entry) = door.with(|event_loop| event_loop.ready.next_of_turn()) {
         match entry {
-            Ready::Callback(callback) => door.call(callback)?,
+            // Lent, not moved out of the entry, which would be put together again for that.
+            Ready::Callback(ref callback) => {
+                if let Err(broken) = door.call(callback) {
+                    drop(entry);
+                    return broken_off(door, broken);
+                }
+            }
             Ready::Task(runnable) => {
                 runnable.run();
             }
         }
     }
-    Ok(())
+    door.batch_ran()
+}
+
+/// Ends a batch that something broke off.
+#[cold]
+fn broken_off<D: Door>(door: &D, broken: D::Break) -> Result<(), D::Break> {
+    // The first reason to end the run is the one that is told.
+    drop(door.batch_ran());
+    Err(broken)
 }

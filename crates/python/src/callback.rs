@@ -4,6 +4,7 @@ use pyo3::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::PyTraverseError;
+use rondel_engine::Ready;
 
 use crate::event_loop::LoopCore;
 use crate::ffi::owned::Owned;
@@ -20,7 +21,11 @@ use crate::transport::stream::StreamTransport;
 use crate::transport::write_pipe::WritePipeTransport;
 
 /// One entry of the ready queue, one timer or one descriptor's waiter: two words, no box.
+///
+/// The first word says what the second refers to, and nothing else: an entry that had smaller
+/// parts would be moved piece by piece, and read before the pieces have come together again.
 #[derive(Clone)]
+#[repr(u64)]
 pub(crate) enum Callback {
     /// A handle of ours, timed or not.
     Handle(Owned<Handle>),
@@ -33,14 +38,26 @@ pub(crate) enum Callback {
     WakeUp(Owned<Task>),
     /// Somebody else's handle: whatever has `_run()` and `_cancelled`, as asyncio's have.
     Foreign(Py<PyAny>),
-    /// A step in the life of a stream transport.
-    Stream(Step, Py<StreamTransport>),
-    /// A step in the life of a datagram transport.
-    Datagram(Step, Py<DatagramTransport>),
-    /// A step in the life of the transport of a pipe's reading end.
-    ReadPipe(Step, Py<ReadPipeTransport>),
-    /// A step in the life of the transport of a pipe's writing end.
-    WritePipe(Step, Py<WritePipeTransport>),
+    /// The steps in the life of a stream transport.
+    StreamStart(Py<StreamTransport>),
+    StreamRead(Py<StreamTransport>),
+    StreamWrite(Py<StreamTransport>),
+    StreamLost(Py<StreamTransport>),
+    /// The steps in the life of a datagram transport.
+    DatagramStart(Py<DatagramTransport>),
+    DatagramRead(Py<DatagramTransport>),
+    DatagramWrite(Py<DatagramTransport>),
+    DatagramLost(Py<DatagramTransport>),
+    /// The steps in the life of the transport of a pipe's reading end.
+    ReadPipeStart(Py<ReadPipeTransport>),
+    ReadPipeRead(Py<ReadPipeTransport>),
+    ReadPipeWrite(Py<ReadPipeTransport>),
+    ReadPipeLost(Py<ReadPipeTransport>),
+    /// The steps in the life of the transport of a pipe's writing end.
+    WritePipeStart(Py<WritePipeTransport>),
+    WritePipeRead(Py<WritePipeTransport>),
+    WritePipeWrite(Py<WritePipeTransport>),
+    WritePipeLost(Py<WritePipeTransport>),
     /// A descriptor is ready for a call that waits for it.
     Sock(Py<SockCall>),
     /// Connections wait to be accepted.
@@ -48,6 +65,8 @@ pub(crate) enum Callback {
     /// Signal numbers wait in the loop's signal pipe.
     Signals(Py<LoopCore>),
 }
+
+const _: () = assert!(size_of::<Option<Ready<Callback>>>() == 2 * size_of::<usize>());
 
 impl Callback {
     /// Runs it. What it raises has been reported when this returns.
@@ -74,10 +93,22 @@ impl Callback {
                 }
                 handle.call_method0(intern!(py, "_run")).map(drop)
             }
-            Self::Stream(step, transport) => step.run(transport.bind(py)),
-            Self::Datagram(step, transport) => step.run(transport.bind(py)),
-            Self::ReadPipe(step, transport) => step.run(transport.bind(py)),
-            Self::WritePipe(step, transport) => step.run(transport.bind(py)),
+            Self::StreamStart(transport) => Step::Start.run(transport.bind(py)),
+            Self::StreamRead(transport) => Step::Read.run(transport.bind(py)),
+            Self::StreamWrite(transport) => Step::Write.run(transport.bind(py)),
+            Self::StreamLost(transport) => Step::Lost.run(transport.bind(py)),
+            Self::DatagramStart(transport) => Step::Start.run(transport.bind(py)),
+            Self::DatagramRead(transport) => Step::Read.run(transport.bind(py)),
+            Self::DatagramWrite(transport) => Step::Write.run(transport.bind(py)),
+            Self::DatagramLost(transport) => Step::Lost.run(transport.bind(py)),
+            Self::ReadPipeStart(transport) => Step::Start.run(transport.bind(py)),
+            Self::ReadPipeRead(transport) => Step::Read.run(transport.bind(py)),
+            Self::ReadPipeWrite(transport) => Step::Write.run(transport.bind(py)),
+            Self::ReadPipeLost(transport) => Step::Lost.run(transport.bind(py)),
+            Self::WritePipeStart(transport) => Step::Start.run(transport.bind(py)),
+            Self::WritePipeRead(transport) => Step::Read.run(transport.bind(py)),
+            Self::WritePipeWrite(transport) => Step::Write.run(transport.bind(py)),
+            Self::WritePipeLost(transport) => Step::Lost.run(transport.bind(py)),
             Self::Sock(call) => SockCall::ready(call.bind(py)),
             Self::Accept(acceptor) => Acceptor::accept_ready(acceptor.bind(py)),
             Self::Signals(core) => LoopCore::signals_arrived(core.bind(py)),
@@ -105,10 +136,22 @@ impl Callback {
             Self::ThreadSafe(object) => object.as_py().as_any(),
             Self::Step(object) | Self::WakeUp(object) => object.as_py().as_any(),
             Self::Foreign(object) => object,
-            Self::Stream(_, object) => object.as_any(),
-            Self::Datagram(_, object) => object.as_any(),
-            Self::ReadPipe(_, object) => object.as_any(),
-            Self::WritePipe(_, object) => object.as_any(),
+            Self::StreamStart(object)
+            | Self::StreamRead(object)
+            | Self::StreamWrite(object)
+            | Self::StreamLost(object) => object.as_any(),
+            Self::DatagramStart(object)
+            | Self::DatagramRead(object)
+            | Self::DatagramWrite(object)
+            | Self::DatagramLost(object) => object.as_any(),
+            Self::ReadPipeStart(object)
+            | Self::ReadPipeRead(object)
+            | Self::ReadPipeWrite(object)
+            | Self::ReadPipeLost(object) => object.as_any(),
+            Self::WritePipeStart(object)
+            | Self::WritePipeRead(object)
+            | Self::WritePipeWrite(object)
+            | Self::WritePipeLost(object) => object.as_any(),
             Self::Sock(object) => object.as_any(),
             Self::Accept(object) => object.as_any(),
             Self::Signals(object) => object.as_any(),

@@ -57,7 +57,7 @@ impl Contents for Handle {
 
 impl Handle {
     /// The contents for `callback(*arguments)`, in `context` or else in a copy of the current one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(
         event_loop: &Bound<'_, LoopCore>,
         callback: Bound<'_, PyAny>,
@@ -76,7 +76,7 @@ impl Handle {
     }
 
     /// As [`new`](Self::new), as a Python object.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn create<'py>(
         event_loop: &Bound<'py, LoopCore>,
         callback: Bound<'py, PyAny>,
@@ -141,7 +141,7 @@ impl Handle {
 }
 
 /// What follows the named parameters of `call_soon` and its kin.
-#[inline]
+#[inline(always)]
 pub(crate) fn arguments_of(rest: Rest<'_, '_>) -> PyResult<Arguments> {
     Ok(match rest.len() {
         0 => Arguments::None,

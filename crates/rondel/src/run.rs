@@ -223,7 +223,7 @@ impl<F: Future> Door for Session<'_, F> {
         self.current.with(f)
     }
 
-    fn call(&self, MainStep: MainStep) -> io::Result<()> {
+    fn call(&self, _: &MainStep) -> io::Result<()> {
         // A step may be left over from the Runner's previous main future, or come after the end.
         self.waker.queued.store(false, Ordering::Release);
         if self.outcome.borrow().is_some() {

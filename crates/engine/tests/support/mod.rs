@@ -98,7 +98,7 @@ impl Door for TestDoor {
         if self.break_parked.take() { Err(Broken::Callback("signal")) } else { Ok(()) }
     }
 
-    fn call(&self, callback: Callback) -> Result<(), Broken> {
+    fn call(&self, callback: &Callback) -> Result<(), Broken> {
         callback(self)
     }
 

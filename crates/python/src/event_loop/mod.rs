@@ -169,8 +169,12 @@ impl LoopCore {
         }));
     }
 
-    /// The transports to flush, if there are any; the vector is to be given back.
     #[inline]
+    fn has_to_flush(&self, py: Python<'_>) -> bool {
+        self.open.with(py, |open| open.as_ref().is_some_and(|open| !open.to_flush.is_empty()))
+    }
+
+    /// The transports to flush, if there are any; the vector is to be given back.
     fn take_to_flush(&self, py: Python<'_>) -> Option<Vec<Py<StreamTransport>>> {
         self.open.with(py, |open| {
             let open = open.as_mut().filter(|open| !open.to_flush.is_empty())?;

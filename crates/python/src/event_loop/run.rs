@@ -123,11 +123,11 @@ impl Door for PythonDoor<'_, '_> {
 
     #[inline]
     fn with<R>(&self, f: impl FnOnce(&mut EventLoop<Callback>) -> R) -> R {
-        #[allow(clippy::panic)] // a running loop cannot be closed
-        self.core
-            .get()
-            .with_engine(self.core.py(), f)
-            .unwrap_or_else(|_| panic!("the running loop was closed"))
+        self.core.get().open.with(self.core.py(), |open| {
+            #[allow(clippy::panic)] // a running loop cannot be closed
+            let Some(open) = open else { panic!("the running loop was closed") };
+            f(&mut open.engine)
+        })
     }
 
     fn looks(&self) -> PyResult<()> {
@@ -151,29 +151,36 @@ impl Door for PythonDoor<'_, '_> {
     }
 
     #[inline]
-    fn call(&self, callback: Callback) -> PyResult<()> {
+    fn call(&self, callback: &Callback) -> PyResult<()> {
         let ran = if self.core.get().is_debug() {
-            self.call_in_debug(&callback)
+            self.call_in_debug(callback)
         } else {
             callback.run(self.core)
         };
         match ran {
-            Err(error) if !ends_the_run(self.core.py(), &error) => report_stray(self.core, error),
-            ran => ran,
+            Ok(()) => Ok(()),
+            Err(error) => report_stray(self.core, error),
         }
     }
 
+    #[inline]
     fn batch_ran(&self) -> PyResult<()> {
         let core = self.core.get();
+        if !core.has_to_flush(self.core.py()) {
+            return Ok(());
+        }
         // What is sent may be reported to a protocol.
         core.flush(self.core.py(), || core.current_task().leave(self.core))
     }
 }
 
 /// What is raised outside a callback proper (a handle whose `_run` raises, an accept that fails)
-/// goes to the exception handler; the loop goes on.
+/// goes to the exception handler, and the loop goes on; unless it ends the run.
 #[cold]
 fn report_stray(core: &Bound<'_, LoopCore>, error: PyErr) -> PyResult<()> {
     let py = core.py();
+    if ends_the_run(py, &error) {
+        return Err(error);
+    }
     core.call_method1(intern!(py, "_stray_exception"), (error.into_value(py),)).map(drop)
 }

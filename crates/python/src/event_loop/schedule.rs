@@ -203,7 +203,7 @@ impl LoopCore {
 }
 
 /// The callback with its arguments and context, and the parameter in front of it, if there is one.
-#[inline]
+#[inline(always)]
 fn sorted<'py, const P: usize>(
     call: Call<'_, 'py>,
     signature: &Signature<P, 1>,
@@ -228,7 +228,7 @@ fn in_debug<'py>(
     slf.call_method1(method, (scheduled.callback, arguments, scheduled.context))
 }
 
-#[inline]
+#[inline(always)]
 fn schedule<'py>(slf: &Bound<'py, LoopCore>, scheduled: Scheduled<'py>) -> Returned<'py> {
     let Scheduled { callback, arguments, context } = scheduled;
     let handle = Handle::create(slf, callback, arguments, context)?;

@@ -34,14 +34,14 @@ impl<T> AttachedCell<T> {
 
     /// Lends the content to `f`, which must neither run Python code (dropping a reference can) nor
     /// detach: that could come back here, and panics.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with<R>(&self, py: Python<'_>, f: impl FnOnce(&mut T) -> R) -> R {
         #[allow(clippy::panic)] // a mistake of ours, which must not go on as aliased state
         self.try_with(py, f).unwrap_or_else(|| panic!("state is borrowed already"))
     }
 
     /// As `with`, but `None` where the content is lent out already.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn try_with<R>(&self, _py: Python<'_>, f: impl FnOnce(&mut T) -> R) -> Option<R> {
         self.borrow(f)
     }
@@ -56,7 +56,7 @@ impl<T> AttachedCell<T> {
         self.borrow(f)
     }
 
-    #[inline]
+    #[inline(always)]
     fn borrow<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
         #[cfg(Py_GIL_DISABLED)]
         let _owned = self.owner.lock()?;

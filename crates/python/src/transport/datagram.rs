@@ -70,7 +70,12 @@ pub(crate) struct DatagramTransport {
 
 impl Transport for DatagramTransport {
     fn callback(step: Step, transport: Py<Self>) -> Callback {
-        Callback::Datagram(step, transport)
+        match step {
+            Step::Start => Callback::DatagramStart(transport),
+            Step::Read => Callback::DatagramRead(transport),
+            Step::Write => Callback::DatagramWrite(transport),
+            Step::Lost => Callback::DatagramLost(transport),
+        }
     }
 
     fn read_ready(slf: &Bound<'_, Self>) -> PyResult<()> {

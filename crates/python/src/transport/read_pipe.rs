@@ -32,7 +32,12 @@ pub(crate) struct ReadPipeTransport {
 
 impl Transport for ReadPipeTransport {
     fn callback(step: Step, transport: Py<Self>) -> Callback {
-        Callback::ReadPipe(step, transport)
+        match step {
+            Step::Start => Callback::ReadPipeStart(transport),
+            Step::Read => Callback::ReadPipeRead(transport),
+            Step::Write => Callback::ReadPipeWrite(transport),
+            Step::Lost => Callback::ReadPipeLost(transport),
+        }
     }
 
     fn read_ready(slf: &Bound<'_, Self>) -> PyResult<()> {

@@ -72,7 +72,12 @@ impl StreamTransport {
 
 impl Transport for StreamTransport {
     fn callback(step: Step, transport: Py<Self>) -> Callback {
-        Callback::Stream(step, transport)
+        match step {
+            Step::Start => Callback::StreamStart(transport),
+            Step::Read => Callback::StreamRead(transport),
+            Step::Write => Callback::StreamWrite(transport),
+            Step::Lost => Callback::StreamLost(transport),
+        }
     }
 
     #[inline]

@@ -50,7 +50,12 @@ pub(crate) struct WritePipeTransport {
 
 impl Transport for WritePipeTransport {
     fn callback(step: Step, transport: Py<Self>) -> Callback {
-        Callback::WritePipe(step, transport)
+        match step {
+            Step::Start => Callback::WritePipeStart(transport),
+            Step::Read => Callback::WritePipeRead(transport),
+            Step::Write => Callback::WritePipeWrite(transport),
+            Step::Lost => Callback::WritePipeLost(transport),
+        }
     }
 
     /// Nobody reads any more: of a pipe, nothing else can be read here.

@@ -50,7 +50,7 @@ impl<'a, 'py> Call<'a, 'py> {
     /// # Safety
     /// `all` points to `count` objects and, if `names` is a tuple of str and not null, as many
     /// more as that has items; all stay alive for `'a`.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn from_vector(
         py: Python<'py>,
         all: *const *mut ffi::PyObject,
@@ -80,7 +80,7 @@ impl<'a, 'py> Call<'a, 'py> {
     ///
     /// # Errors
     /// `TypeError` if one is missing, given twice, or not a parameter.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sorted<const P: usize, const K: usize>(
         self,
         signature: &Signature<P, K>,
