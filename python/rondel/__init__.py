@@ -9,11 +9,14 @@ from __future__ import annotations
 import sys
 
 from rondel._rondel import __version__
+from rondel.executors import ThreadPoolExecutor, ThreadPoolStats
 from rondel.loop import Loop
 from rondel.running import driver_report, new_event_loop, run
 
 __all__ = [
     "Loop",
+    "ThreadPoolExecutor",
+    "ThreadPoolStats",
     "__version__",
     "driver_report",
     "new_event_loop",

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from rondel import cpython, forks, reports
 from rondel._rondel import Acceptor
 from rondel.debug import DebugScheduling
+from rondel.executors import ThreadPoolExecutor
 from rondel.transport import (
     DatagramTransport,
     ReadPipeTransport,
@@ -31,6 +32,9 @@ from rondel.watched import WatchedDescriptors
 __all__ = ["Loop"]
 
 forks.register()
+
+RESOLVERS = 8
+"""Threads of a loop that resolve names, at most."""
 
 
 class Loop(DebugScheduling):
@@ -116,6 +120,57 @@ class Loop(DebugScheduling):
             # The base class has taken the pipe off with the last handler.
             self._csock.install()
         return removed
+
+    # Executors
+
+    _resolver: ThreadPoolExecutor | None = None
+
+    def _begin_default_executor(self) -> ThreadPoolExecutor:
+        self._default_executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
+        return self._default_executor
+
+    def _in_resolver(self, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
+        """Call a function in the threads for names, which wait for no work of anybody else's."""
+        self._check_default_executor()
+        if self._resolver is None:
+            self._resolver = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="asyncio-resolver")
+        return self.run_in_executor(self._resolver, function, *arguments)
+
+    async def getaddrinfo(
+        self,
+        host: Any,
+        port: Any,
+        *,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> Any:
+        """Return what `socket.getaddrinfo()` does, which a thread of the resolver's own calls."""
+        function = self._getaddrinfo_debug if self.get_debug() else socket.getaddrinfo
+        return await self._in_resolver(function, host, port, family, type, proto, flags)
+
+    async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> Any:
+        """Return what `socket.getnameinfo()` does, which a thread of the resolver's own calls."""
+        return await self._in_resolver(socket.getnameinfo, sockaddr, flags)
+
+    async def shutdown_default_executor(self, *timeout: Any, **named: Any) -> None:
+        """Wait for the threads of the default executor, and for those that resolve names."""
+        if self._default_executor is None:
+            self._default_executor = self._resolver
+        await super().shutdown_default_executor(*timeout, **named)
+
+    def _do_shutdown(self, future: asyncio.Future[None]) -> None:
+        if self._resolver is not None:
+            self._resolver.shutdown(wait=True)
+        super()._do_shutdown(future)
+
+    def close(self) -> None:
+        """Close the loop, which must not run; what threads of its own still do is not awaited."""
+        super().close()
+        resolver, self._resolver = self._resolver, None
+        if resolver is not None:
+            resolver.shutdown(wait=False)
 
     # Connections
 

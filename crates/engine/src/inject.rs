@@ -44,6 +44,11 @@ impl<T> Inbox<T> {
         self.bell.ring();
     }
 
+    /// Whether the loop sleeps, or is about to.
+    pub fn is_parked(&self) -> bool {
+        self.parked.load(Ordering::SeqCst)
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.len.load(Ordering::SeqCst) == 0

@@ -7,6 +7,7 @@ use pyo3::pyclass::PyTraverseError;
 use rondel_engine::Ready;
 
 use crate::event_loop::LoopCore;
+use crate::executor::{ChainedCall, OffloadedCall};
 use crate::ffi::owned::Owned;
 use crate::handle::Handle;
 use crate::sock_call::SockCall;
@@ -62,6 +63,10 @@ pub(crate) enum Callback {
     Sock(Py<SockCall>),
     /// Connections wait to be accepted.
     Accept(Py<Acceptor>),
+    /// A call that a thread has made for the loop.
+    Offloaded(Py<OffloadedCall>),
+    /// A call that somebody's executor has made for the loop.
+    Chained(Py<ChainedCall>),
     /// Signal numbers wait in the loop's signal pipe.
     Signals(Py<LoopCore>),
 }
@@ -111,6 +116,8 @@ impl Callback {
             Self::WritePipeLost(transport) => Step::Lost.run(transport.bind(py)),
             Self::Sock(call) => SockCall::ready(call.bind(py)),
             Self::Accept(acceptor) => Acceptor::accept_ready(acceptor.bind(py)),
+            Self::Offloaded(call) => OffloadedCall::arrived(call.bind(py)),
+            Self::Chained(call) => ChainedCall::arrived(call.bind(py)),
             Self::Signals(core) => LoopCore::signals_arrived(core.bind(py)),
         }
     }
@@ -154,6 +161,8 @@ impl Callback {
             | Self::WritePipeLost(object) => object.as_any(),
             Self::Sock(object) => object.as_any(),
             Self::Accept(object) => object.as_any(),
+            Self::Offloaded(object) => object.as_any(),
+            Self::Chained(object) => object.as_any(),
             Self::Signals(object) => object.as_any(),
         }
     }

@@ -85,6 +85,26 @@ imported! {
     stream_transport_class, PyType, "rondel.transport", "StreamTransport"
 }
 imported! {
+    /// Our own executor of threads.
+    thread_pool_executor, PyType, "rondel.executors.threads", "ThreadPoolExecutor"
+}
+imported! {
+    /// `concurrent.futures.Future`.
+    concurrent_future_class, PyType, "concurrent.futures", "Future"
+}
+imported! {
+    /// What an executor raises whose threads cannot be set up.
+    broken_thread_pool, PyType, "concurrent.futures.thread", "BrokenThreadPool"
+}
+imported! {
+    /// `asyncio.wrap_future`.
+    wrap_future, PyAny, "asyncio.futures", "wrap_future"
+}
+imported! {
+    /// Makes asyncio's exceptions of those of `concurrent.futures`.
+    convert_future_exception, PyAny, "asyncio.futures", "_convert_future_exc"
+}
+imported! {
     /// `asyncio.Future`.
     future_class, PyType, "asyncio.futures", "Future"
 }

@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 mod callback;
 mod errors;
 mod event_loop;
+mod executor;
 mod ffi;
 mod future;
 mod handle;
@@ -37,6 +38,12 @@ mod _rondel {
     use crate::event_loop::ForeignTimer;
     #[pymodule_export]
     use crate::event_loop::LoopCore;
+    #[pymodule_export]
+    use crate::executor::WorkQueue;
+    #[pymodule_export]
+    use crate::executor::Worker;
+    #[pymodule_export]
+    use crate::executor::interpreter_exits;
     #[pymodule_export]
     use crate::kernel::kernel_features;
     #[pymodule_export]

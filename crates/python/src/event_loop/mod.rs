@@ -4,6 +4,7 @@
 //! and comes into play once per loop or once per connection. Where native code needs it, it calls
 //! a method whose name begins with an underscore.
 
+mod executor;
 mod overrides;
 mod queued;
 mod run;

@@ -22,8 +22,8 @@ use crate::timer_handle::{TimerHandle, When};
 
 /// The methods of the core that are called as the interpreter passes arguments.
 pub(crate) fn methods() -> Vec<Method> {
-    vec![
-
+    let mut methods = super::executor::methods();
+    methods.extend([
         with_arguments!(
             LoopCore,
             c"call_soon",
@@ -54,7 +54,8 @@ pub(crate) fn methods() -> Vec<Method> {
             time,
             c"time($self, /)\n--\n\nThe time on this loop's clock, in seconds: `time.monotonic()`."
         ),
-    ]
+    ]);
+    methods
 }
 
 const CALL_SOON: Signature<1, 1> = Signature {

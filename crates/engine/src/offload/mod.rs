@@ -3,11 +3,15 @@
 //! Threads are started when work finds none idle, up to a limit, and end when they have been idle
 //! for a while, so an idle program holds none. Work is taken first in, first out.
 
+pub mod queue;
+
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use queue::{JobQueue, Pushed, Rested};
 
 /// A piece of blocking work.
 pub type Job = Box<dyn FnOnce() + Send + 'static>;
@@ -64,8 +68,8 @@ pub struct ThreadPool {
 
 struct Shared {
     options: Options,
-    state: Mutex<State>,
-    work: Condvar,
+    queue: JobQueue<Job>,
+    threads: Mutex<Threads>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -75,12 +79,8 @@ impl std::fmt::Debug for Shared {
 }
 
 #[derive(Default)]
-struct State {
-    queue: VecDeque<Job>,
-    threads: usize,
-    idle: usize,
+struct Threads {
     started: usize,
-    shut_down: bool,
     /// Of every thread that has not been seen to end.
     handles: Vec<JoinHandle<()>>,
 }
@@ -89,8 +89,8 @@ impl ThreadPool {
     /// A pool that has no threads yet.
     pub fn new(options: Options) -> Self {
         let options = Options { max_threads: options.max_threads.max(1), ..options };
-        let shared = Shared { options, state: Mutex::default(), work: Condvar::new() };
-        Self { shared: Arc::new(shared) }
+        let queue = JobQueue::new(options.max_threads, Duration::ZERO);
+        Self { shared: Arc::new(Shared { options, queue, threads: Mutex::default() }) }
     }
 
     /// Queues `job`, and starts a thread for it if none is idle and there may be one more.
@@ -101,50 +101,49 @@ impl ThreadPool {
     /// # Errors
     /// [`ShutDown`], with the job.
     pub fn submit(&self, job: Job) -> Result<(), ShutDown> {
-        let mut state = self.shared.lock();
-        if state.shut_down {
-            return Err(ShutDown(job));
+        let job = match self.shared.queue.push(job, false) {
+            Pushed::Queued | Pushed::QueuedForNewThread => return Ok(()),
+            Pushed::Closed(job) => return Err(ShutDown(job)),
+            Pushed::WantsThread(job) => job,
+        };
+        // The lock is held from the push to the start, so that a shutdown waits for the thread.
+        let mut threads = self.shared.lock();
+        match self.shared.queue.push(job, true) {
+            Pushed::Queued => return Ok(()),
+            Pushed::QueuedForNewThread => {}
+            Pushed::Closed(job) | Pushed::WantsThread(job) => return Err(ShutDown(job)),
         }
-        state.queue.push_back(job);
-        if state.idle >= state.queue.len() || state.threads == self.shared.options.max_threads {
-            self.shared.work.notify_one();
+        threads.started += 1;
+        let name = format!("{}-{}", self.shared.options.name, threads.started);
+        let shared = Arc::clone(&self.shared);
+        if let Ok(handle) = thread::Builder::new().name(name).spawn(move || shared.work()) {
+            threads.handles.retain(|handle| !handle.is_finished());
+            threads.handles.push(handle);
             return Ok(());
         }
-        state.started += 1;
-        let name = format!("{}-{}", self.shared.options.name, state.started);
-        let shared = Arc::clone(&self.shared);
-        match thread::Builder::new().name(name).spawn(move || shared.work()) {
-            Ok(handle) => {
-                state.threads += 1;
-                state.handles.retain(|handle| !handle.is_finished());
-                state.handles.push(handle);
-                Ok(())
-            }
-            // The system gives no more threads: those that there are will come to it.
-            Err(_) if state.threads > 0 => Ok(()),
-            Err(_) => match state.queue.pop_back() {
-                Some(job) => Err(ShutDown(job)),
-                None => Ok(()),
-            },
+        drop(threads);
+        // The system gives no more threads: those that there are will come to it.
+        match self.shared.queue.thread_failed().pop_back() {
+            Some(job) => Err(ShutDown(job)),
+            None => Ok(()),
         }
     }
 
     /// What the pool is doing now.
     pub fn stats(&self) -> Stats {
-        let state = self.shared.lock();
-        Stats { threads: state.threads, idle: state.idle, queued: state.queue.len() }
+        let stats = self.shared.queue.stats();
+        Stats { threads: stats.threads, idle: stats.idle, queued: stats.queued }
     }
 
     /// Takes no more work. What is queued is still done, unless it is taken out and returned
     /// (`cancel_queued`), and `wait` waits for all of it.
     pub fn shutdown(&self, wait: bool, cancel_queued: bool) -> VecDeque<Job> {
-        let mut state = self.shared.lock();
-        state.shut_down = true;
-        let cancelled =
-            if cancel_queued { std::mem::take(&mut state.queue) } else { VecDeque::new() };
-        let handles = if wait { std::mem::take(&mut state.handles) } else { Vec::new() };
-        drop(state);
-        self.shared.work.notify_all();
+        let mut threads = self.shared.lock();
+        let queue = &self.shared.queue;
+        queue.close();
+        let cancelled = if cancel_queued { queue.drain() } else { VecDeque::new() };
+        let handles = if wait { std::mem::take(&mut threads.handles) } else { Vec::new() };
+        drop(threads);
         for handle in handles {
             // A job that shuts its own pool down cannot wait for itself.
             if handle.thread().id() != thread::current().id() {
@@ -162,33 +161,21 @@ impl Drop for ThreadPool {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Threads> {
         // Jobs run without the lock, so nothing can panic while it is held.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn work(&self) {
-        let mut state = self.lock();
         loop {
-            if let Some(job) = state.queue.pop_front() {
-                drop(state);
-                let _ = catch_unwind(AssertUnwindSafe(job));
-                state = self.lock();
-            } else if state.shut_down {
-                break;
-            } else {
-                state.idle += 1;
-                let (woken, wait) = self
-                    .work
-                    .wait_timeout(state, self.options.keep_alive)
-                    .unwrap_or_else(PoisonError::into_inner);
-                state = woken;
-                state.idle -= 1;
-                if wait.timed_out() && state.queue.is_empty() {
-                    break;
-                }
-            }
+            let job = match self.queue.take_or_rest() {
+                Some(job) => job,
+                None => match self.queue.rest(Some(self.options.keep_alive)) {
+                    Rested::Job(job) => job,
+                    Rested::Leave => return,
+                },
+            };
+            let _ = catch_unwind(AssertUnwindSafe(job));
         }
-        state.threads -= 1;
     }
 }
