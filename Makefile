@@ -120,6 +120,7 @@ conformance: $(addprefix conformance-,$(tested)) ## Run CPython's own asyncio te
 conformance-cp3%: wheel-cp3%
 	@mkdir -p $(REPORTS)
 	@cd tests && $(CURDIR)/.venvs/cp3$*/bin/python -m conformance $(JUDGE) 2>&1 | tee ../$(REPORTS)/conformance-cp3$*.log
+	@cd tests && $(CURDIR)/.venvs/cp3$*/bin/python -m executor_conformance 2>&1 | tee ../$(REPORTS)/executors-cp3$*.log
 	@[[ $* -gt 13 ]] || { cd tests && $(CURDIR)/.venvs/cp3$*/bin/python -m conformance.native_tasks 2>&1 | \
 		tee ../$(REPORTS)/native-tasks-cp3$*.log; }
 

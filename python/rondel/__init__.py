@@ -7,11 +7,14 @@ on it unmodified, as ``python -m rondel program.py`` shows.
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any
 
 from rondel._rondel import __version__
-from rondel.executors import ThreadPoolExecutor, ThreadPoolStats
 from rondel.loop import Loop
 from rondel.running import driver_report, new_event_loop, run
+
+if TYPE_CHECKING:
+    from rondel.executors import ThreadPoolExecutor, ThreadPoolStats
 
 __all__ = [
     "Loop",
@@ -35,3 +38,12 @@ if sys.version_info < (3, 16):
     from rondel.policy import EventLoopPolicy, install
 
     __all__ += ["EventLoopPolicy", "install"]
+
+
+def __getattr__(name: str) -> Any:
+    # Executors are imported by who uses them, as in `concurrent.futures`: not every program does.
+    if name in ("ThreadPoolExecutor", "ThreadPoolStats"):
+        from rondel import executors
+
+        return getattr(executors, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

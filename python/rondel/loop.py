@@ -11,15 +11,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from asyncio import constants
+from asyncio import base_events, constants
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rondel import cpython, forks, reports
 from rondel._rondel import Acceptor
 from rondel.debug import DebugScheduling
-from rondel.executors import ThreadPoolExecutor
 from rondel.transport import (
     DatagramTransport,
     ReadPipeTransport,
@@ -28,6 +27,9 @@ from rondel.transport import (
 )
 from rondel.wakeup import SignalPipe
 from rondel.watched import WatchedDescriptors
+
+if TYPE_CHECKING:
+    from rondel.executors import ThreadPoolExecutor
 
 __all__ = ["Loop"]
 
@@ -126,13 +128,19 @@ class Loop(DebugScheduling):
     _resolver: ThreadPoolExecutor | None = None
 
     def _begin_default_executor(self) -> ThreadPoolExecutor:
-        self._default_executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
-        return self._default_executor
+        from rondel.executors import ThreadPoolExecutor
+
+        executor = ThreadPoolExecutor(thread_name_prefix="asyncio", spin=self.spin)
+        self._default_executor = executor
+        return executor
 
     def _in_resolver(self, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
         """Call a function in the threads for names, which wait for no work of anybody else's."""
-        self._check_default_executor()
+        self._check_closed()
+        self._check_default_executor()  # type: ignore[attr-defined]
         if self._resolver is None:
+            from rondel.executors import ThreadPoolExecutor
+
             self._resolver = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="asyncio-resolver")
         return self.run_in_executor(self._resolver, function, *arguments)
 
@@ -142,17 +150,21 @@ class Loop(DebugScheduling):
         port: Any,
         *,
         family: int = 0,
-        type: int = 0,
+        type: int = 0,  # noqa: A002 - the name that asyncio has
         proto: int = 0,
         flags: int = 0,
     ) -> Any:
         """Return what `socket.getaddrinfo()` does, which a thread of the resolver's own calls."""
-        function = self._getaddrinfo_debug if self.get_debug() else socket.getaddrinfo
+        # asyncio's `socket`, which tests and tools replace.
+        inner = base_events.socket.getaddrinfo  # type: ignore[attr-defined]
+        in_debug = self._getaddrinfo_debug  # type: ignore[attr-defined]
+        function = in_debug if self.get_debug() else inner
         return await self._in_resolver(function, host, port, family, type, proto, flags)
 
     async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> Any:
         """Return what `socket.getnameinfo()` does, which a thread of the resolver's own calls."""
-        return await self._in_resolver(socket.getnameinfo, sockaddr, flags)
+        inner = base_events.socket.getnameinfo  # type: ignore[attr-defined]
+        return await self._in_resolver(inner, sockaddr, flags)
 
     async def shutdown_default_executor(self, *timeout: Any, **named: Any) -> None:
         """Wait for the threads of the default executor, and for those that resolve names."""
@@ -163,7 +175,8 @@ class Loop(DebugScheduling):
     def _do_shutdown(self, future: asyncio.Future[None]) -> None:
         if self._resolver is not None:
             self._resolver.shutdown(wait=True)
-        super()._do_shutdown(future)
+        inherited: Any = super()  # in which no type checker sees what is private
+        inherited._do_shutdown(future)
 
     def close(self) -> None:
         """Close the loop, which must not run; what threads of its own still do is not awaited."""

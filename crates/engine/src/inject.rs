@@ -44,9 +44,10 @@ impl<T> Inbox<T> {
         self.bell.ring();
     }
 
-    /// Whether the loop sleeps, or is about to.
-    pub fn is_parked(&self) -> bool {
-        self.parked.load(Ordering::SeqCst)
+    /// Whether the loop runs: it neither sleeps nor spins, nor is about to.
+    #[inline]
+    pub fn is_awake(&self) -> bool {
+        self.bell.has_rung()
     }
 
     /// Whether nothing waits.

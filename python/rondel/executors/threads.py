@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from rondel._rondel import WorkQueue, Worker, interpreter_exits
+from rondel._rondel import Worker, WorkQueue, interpreter_exits
 
 __all__ = ["ThreadPoolExecutor", "ThreadPoolStats"]
 
@@ -25,6 +25,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 LOGGER = logging.getLogger("concurrent.futures")
+
+DEFAULT_SPIN = 50e-6
+"""Seconds for which ``spin=True`` has an idle thread poll, which is as long as a loop does."""
 
 
 class ThreadPoolStats(NamedTuple):
@@ -53,8 +56,14 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
 
     ``spin`` are the seconds for which a thread that has nothing to do polls before it sleeps, 20 to
     50 microseconds being useful: that costs CPU time, and saves most of what it takes to wake a
-    thread. It does not poll unless told to.
+    thread. True is 50 microseconds; it does not poll unless told to.
     """
+
+    # Names of the standard library's, for which the type checker has what is in them there.
+    _work_queue: Any
+    _shutdown_lock: Any
+    _threads: Any
+    _broken: Any
 
     def __init__(
         self,
@@ -63,11 +72,12 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         *,
-        spin: float = 0.0,
+        spin: bool | float = False,
     ) -> None:
         """Raise ValueError or TypeError, as the standard library's, for what cannot be."""
         super().__init__(max_workers, thread_name_prefix, initializer, initargs)
-        self._work_queue: WorkQueue = WorkQueue(self._max_workers, spin)
+        seconds = DEFAULT_SPIN if spin is True else float(spin)
+        self._work_queue = WorkQueue(self._max_workers, seconds)
         self._set_up = None if initializer is None else (initializer, initargs)
         self._numbers = itertools.count()
         # Reentrant: a signal handler or a finalizer may submit while a thread is being started.

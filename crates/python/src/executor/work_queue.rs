@@ -306,7 +306,7 @@ fn rest(queue: &JobQueue<Py<OffloadedCall>>) -> Rested<Py<OffloadedCall>> {
         && let Some(inbox) = call.get().inbox()
     {
         let end = Clock::Monotonic.now() + PATIENCE;
-        while !inbox.is_parked() && Clock::Monotonic.now() < end {
+        while inbox.is_awake() && Clock::Monotonic.now() < end {
             std::hint::spin_loop();
         }
     }

@@ -1,0 +1,99 @@
+"""The command line: ``python -m executor_conformance [POOL ...]``, with `tests` on the path."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from conformance import environment
+from conformance.exclusions import Exclusion, read
+
+from executor_conformance.pools import POOLS, SUITE
+
+EXCLUSIONS = Path(__file__).with_name("exclusions.toml")
+LIMIT = 120.0
+"""Seconds that the tests of one module may take."""
+
+
+def run(pool: str, module: str) -> dict[str, str]:
+    """Run the tests of a module on a pool, in an environment of their own; what came of each."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = environment.make(Path(folder, "environment"), "stdlib")
+        packages = next(made.folder.glob("lib/*/site-packages"))
+        statement = f"substitution.substitute({pool!r})"
+        (packages / "executors.pth").write_text(
+            f"import executor_conformance.substitution as substitution; {statement}\n"
+        )
+        command = [made.python, "-m", "executor_conformance.worker", pool, module]
+        variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        try:
+            ran = subprocess.run(
+                command,
+                check=False,
+                cwd=made.work,
+                env=variables,
+                capture_output=True,
+                text=True,
+                timeout=LIMIT,
+            )
+        except subprocess.TimeoutExpired as late:
+            return {module: f"failed: not done after {LIMIT:.0f} s\n{late.stderr!r}"}
+    if ran.returncode:
+        return {module: f"failed: ended with {ran.returncode}\n{ran.stderr}"}
+    outcomes: dict[str, str] = json.loads(ran.stdout.splitlines()[-1])
+    return outcomes or {module: "failed: there are no tests"}
+
+
+def judge(outcomes: dict[str, str], exclusions: list[Exclusion]) -> list[str]:
+    """Return what is not as it should be."""
+    found = []
+    for test, outcome in outcomes.items():
+        excluded = any(exclusion.matches(test) for exclusion in exclusions)
+        if outcome.startswith("failed") and not excluded:
+            found.append(f"{test} {outcome}")
+        if outcome == "passed" and excluded:
+            found.append(f"{test} passed, and must not be excluded")
+    return found
+
+
+def main() -> int:
+    """Judge, print, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="executor_conformance", description=__doc__)
+    parser.add_argument("pools", nargs="*", help=f"of {', '.join(POOLS)}; all if none is named")
+    parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), metavar="N")
+    chosen = parser.parse_args()
+    suite = importlib.util.find_spec(SUITE)
+    if suite is None:
+        print(f"this Python comes without {SUITE}: executors are judged on others")
+        return 0
+    whole = suite.submodule_search_locations is None
+    began = time.monotonic()
+    wanted = [
+        (name, SUITE if whole else f"{SUITE}.test_{module}")
+        for name in chosen.pools or POOLS
+        for module in (POOLS[name].modules[:1] if whole else POOLS[name].modules)
+    ]
+    with ThreadPoolExecutor(chosen.jobs) as jobs:
+        ran = list(jobs.map(run, *zip(*wanted, strict=True)))
+    exclusions = [exclusion for exclusion in read(EXCLUSIONS) if exclusion.applies()]
+    found = []
+    for (name, module), outcomes in zip(wanted, ran, strict=True):
+        results = [outcome.split()[0].rstrip(":") for outcome in outcomes.values()]
+        counts = ", ".join(f"{results.count(it)} {it}" for it in dict.fromkeys(results))
+        print(f"{name:10} {module.removeprefix('test.'):44} {counts}")
+        found += judge(outcomes, exclusions)
+    took = time.monotonic() - began
+    print("\n".join(["", *found, f"{len(found)} differences in {took:.0f} s"]))
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Inside an interpreter: run the tests of one module that are about one pool.
+
+Usage: ``python -m executor_conformance.worker POOL MODULE``. The last line of the output is a JSON
+object: of each test, by name, whether it "passed", was "skipped", or how it "failed".
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import sys
+import time
+import unittest
+from collections.abc import Iterator
+
+from executor_conformance.pools import POOLS
+
+
+class Recorder(unittest.TextTestResult):
+    """Keeps what came of each test."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)  # type: ignore[arg-type]
+        self.outcomes: dict[str, str] = {}
+        self._began = 0.0
+
+    def startTest(self, test: unittest.TestCase) -> None:
+        """A test begins."""
+        super().startTest(test)
+        self._began = time.monotonic()
+        self.outcomes[test.id()] = "passed"
+
+    def stopTest(self, test: unittest.TestCase) -> None:
+        """A test has ended."""
+        super().stopTest(test)
+        for failed, how in self.failures + self.errors:
+            took = time.monotonic() - self._began
+            self.outcomes[failed.id()] = f"failed after {took:.1f} s\n{how}"
+        for skipped, reason in self.skipped:
+            self.outcomes[skipped.id()] = f"skipped: {reason}"
+
+
+def main(pool: str, module: str) -> None:
+    """Run, and tell."""
+    # Had the interpreter failed to do so when it started, it would have gone on with its own class.
+    if getattr(concurrent.futures, POOLS[pool].class_name).__module__.partition(".")[0] != "rondel":
+        raise RuntimeError("the standard library's executor is still in its place")
+
+    def tests(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
+        for member in suite:
+            if isinstance(member, unittest.TestSuite):
+                yield from tests(member)
+            elif type(member).__name__.startswith(POOLS[pool].tests):
+                yield member
+
+    loaded = unittest.defaultTestLoader.loadTestsFromName(module)
+    runner = unittest.TextTestRunner(sys.stderr, verbosity=2, resultclass=Recorder)
+    result = runner.run(unittest.TestSuite(tests(loaded)))
+    # On a line of its own, whatever tests have printed.
+    print("\n" + json.dumps(result.outcomes))  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
