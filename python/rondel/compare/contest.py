@@ -6,14 +6,21 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Literal
 
-Contestant = Literal["rondel", "asyncio", "threads", "processes"]
-CONTESTANTS: tuple[Contestant, ...] = ("rondel", "asyncio", "threads", "processes")
+Contestant = Literal["rondel", "asyncio", "threads", "processes", "rondel-threads"]
+UNITS: tuple[Contestant, ...] = ("rondel", "asyncio", "threads", "processes")
+"""Those that can give every unit of work a task, a thread or a process of its own."""
+POOLS: tuple[Contestant, ...] = ("rondel-threads",)
+CONTESTANTS = UNITS + POOLS
 NAMES: dict[Contestant, str] = {
     "rondel": "asyncio on Rondel",
     "asyncio": "asyncio",
     "threads": "threads",
     "processes": "processes",
+    "rondel-threads": "Rondel's threads",
 }
+
+NO_UNITS = "a pool makes calls, and has no threads or processes besides its own"
+"""Why Rondel's pools do not take part where every unit has a thread or a process of its own."""
 
 Measured = Literal["io", "blocking", "cpu", "unit"]
 """What one child process runs; ``unit`` measures cost and memory at once."""
@@ -29,6 +36,7 @@ class Work:
     measured_as: Measured
     unit: Literal["s", "bytes"]
     explanation: str
+    contestants: tuple[Contestant, ...]
 
 
 WORKS = (
@@ -39,6 +47,7 @@ WORKS = (
         "s",
         "a unit asks a local server and waits 10 ms for the answer; all at once, each in a task, "
         "a thread or a process of its own",
+        UNITS,
     ),
     Work(
         "blocking",
@@ -46,7 +55,8 @@ WORKS = (
         "blocking",
         "s",
         "a unit blocks until the server answers, in a pool of at most 100 workers, each with a "
-        "connection: asyncio.to_thread, a thread pool, a process pool",
+        "connection: asyncio.to_thread, thread pools, a process pool",
+        CONTESTANTS,
     ),
     Work(
         "cpu",
@@ -54,6 +64,7 @@ WORKS = (
         "cpu",
         "s",
         "a unit runs 1,000 rounds of a loop in Python; in tasks, and in pools of a worker per CPU",
+        CONTESTANTS,
     ),
     Work(
         "cost",
@@ -61,6 +72,7 @@ WORKS = (
         "unit",
         "s",
         "to create and finish a task, a thread or a process, with so many alive at once",
+        UNITS,
     ),
     Work(
         "memory",
@@ -68,6 +80,7 @@ WORKS = (
         "unit",
         "bytes",
         "while it waits, with so many alive at once, as the kernel counts it",
+        UNITS,
     ),
 )
 
@@ -106,8 +119,8 @@ class Results:
         raise KeyError((work.key, units, contestant))
 
     def row(self, work: Work, units: int) -> list[Cell]:
-        """Return the cells of one row, in the order of ``CONTESTANTS``."""
-        return [self.cell(work, units, contestant) for contestant in CONTESTANTS]
+        """Return the cells of those who take part in a row, in the order of ``CONTESTANTS``."""
+        return [self.cell(work, units, contestant) for contestant in work.contestants]
 
     def median(self, key: str, units: int, contestant: Contestant) -> float | None:
         """Return the median of a cell, by the key of its work; None if it has none."""
@@ -125,7 +138,7 @@ class Results:
 def empty(sizes: list[int]) -> list[Cell]:
     """Return a cell without samples for every work, size and contestant."""
     return [
-        Cell(work, units, contestant)
+        Cell(work, units, contestant, [], None if contestant in work.contestants else NO_UNITS)
         for work in WORKS
         for units in sizes
         for contestant in CONTESTANTS

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, TextIO
 import rondel
 from rondel.compare import text
 from rondel.compare.contest import (
-    CONTESTANTS,
     MEASURED,
     NAMES,
     WORKS,
@@ -58,7 +57,8 @@ def run(sizes: list[int], rounds: int, budget: float, stream: TextIO) -> Results
         for measured_as in MEASURED
         for units in sizes
     ]
-    with _server() as ports, Progress(rounds * len(blocks) * len(CONTESTANTS), stream) as progress:
+    steps = rounds * sum(len(block.works[0].contestants) for block in blocks)
+    with _server() as ports, Progress(steps, stream) as progress:
         took = {
             block: _measure_in_turns(block, 1, rounds, ports, results, progress) for block in blocks
         }
@@ -66,7 +66,7 @@ def run(sizes: list[int], rounds: int, budget: float, stream: TextIO) -> Results
         # The quick ones first: where time is short, few large ones cost many small ones.
         for number, block in sorted(again, key=lambda turn: turn[0] * took[turn[1]]):
             if time.monotonic() - start + took[block] > budget:
-                progress.skip(len(CONTESTANTS))
+                progress.skip(len(block.works[0].contestants))
             else:
                 _measure_in_turns(block, number, rounds, ports, results, progress)
     _explain_what_is_missing(results)
@@ -86,8 +86,9 @@ def _measure_in_turns(
     begin = time.monotonic()
     heading = f"round {number} of {rounds}: {block.works[0].title}, {text.units(block.units)}"
     # Who begins changes, so that no contestant always has the warmer machine.
-    first = (number - 1) % len(CONTESTANTS)
-    for contestant in CONTESTANTS[first:] + CONTESTANTS[:first]:
+    contestants = block.works[0].contestants
+    first = (number - 1) % len(contestants)
+    for contestant in contestants[first:] + contestants[:first]:
         progress.step(heading, NAMES[contestant])
         _measure(block, contestant, ports, results)
     return time.monotonic() - begin

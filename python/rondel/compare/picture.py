@@ -31,6 +31,7 @@ _COLOURS: dict[Contestant, tuple[str, str]] = {
     "asyncio": ("#0072b2", "#4aa3df"),
     "threads": ("#009e73", "#2cc295"),
     "processes": ("#b0629a", "#d68cc0"),
+    "rondel-threads": ("#e69f00", "#f5c04a"),
 }
 
 

@@ -1,4 +1,7 @@
-"""The results as plain text: one line a row, one column a contestant, footnotes, and the advice."""
+"""The results as plain text: a table, footnotes, and the advice.
+
+A contestant has a column; a row has its medians and, below, the lowest and the highest sample.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import textwrap
 from rondel.compare import advice, text
 from rondel.compare.contest import CONTESTANTS, NAMES, WORKS, Cell, Results
 
-_GAP = "   "
+_GAP = "  "
 _WIDTH = 100
 
 
@@ -15,24 +18,27 @@ def render(results: Results) -> str:
     """Return the table, with a newline at the end."""
     notes: list[str] = []
     lines = [_title(results), ""]
-    columns = [[NAMES[contestant]] for contestant in CONTESTANTS]
-    labels = [("", "units")]
+    columns = [_heading(NAMES[contestant]) for contestant in CONTESTANTS]
+    labels = [("", ""), ("", "units")]
     for work in WORKS:
         for size in results.sizes:
+            cells = [results.cell(work, size, contestant) for contestant in CONTESTANTS]
             labels.append((work.title if size == results.sizes[0] else "", f"{size:,}"))
-            for column, cell in zip(columns, results.row(work, size), strict=True):
-                column.append(_cell(cell, notes))
+            for column, cell in zip(columns, cells, strict=True):
+                column.append(_median(cell, notes))
+            if any(len(cell.samples) > 1 for cell in cells):
+                labels.append(("", ""))
+                for column, cell in zip(columns, cells, strict=True):
+                    column.append(_range(cell))
     titles = max(len(title) for title, _ in labels)
     sizes = max(len(units) for _, units in labels)
     widths = [max(map(len, column)) for column in columns]
     for number, (title, units) in enumerate(labels):
         if title:
             lines.append("")
-        cells = (
-            f"{column[number]:>{width}}" for column, width in zip(columns, widths, strict=True)
-        )
-        lines.append(f"{title:<{titles}}  {units:>{sizes}}{_GAP}{_GAP.join(cells)}")
-    lines += ["", "Median, and lowest to highest, of the rounds. A row is:"]
+        row = (f"{column[number]:>{width}}" for column, width in zip(columns, widths, strict=True))
+        lines.append(f"{title:<{titles}}  {units:>{sizes}}{_GAP}{_GAP.join(row)}".rstrip())
+    lines += ["", "Median and, below it, lowest to highest of the rounds. A row is:"]
     for work in WORKS:
         lines += _wrapped(f"{work.title + ':':<{titles + 1}} ", work.explanation)
     for number, note in enumerate(notes, 1):
@@ -51,7 +57,13 @@ def _title(results: Results) -> str:
     )
 
 
-def _cell(cell: Cell, notes: list[str]) -> str:
+def _heading(name: str) -> list[str]:
+    """Return a contestant's name in two lines."""
+    first, _, last = name.rpartition(" ")
+    return [first, last]
+
+
+def _median(cell: Cell, notes: list[str]) -> str:
     mark = ""
     if cell.reason is not None:
         if cell.reason not in notes:
@@ -59,12 +71,16 @@ def _cell(cell: Cell, notes: list[str]) -> str:
         mark = f" [{notes.index(cell.reason) + 1}]"
     if cell.median is None:
         return f"—{mark}"
-    shown = text.quantity(cell.median, cell.work.unit)
-    if len(cell.samples) > 1:
-        _, factor = text.scale(cell.median * 1.0005, cell.work.unit)
-        low, high = (text.number(end / factor) for end in (min(cell.samples), max(cell.samples)))
-        shown += f" {f'{low}-{high}':>11}"
-    return shown + mark
+    return text.quantity(cell.median, cell.work.unit) + mark
+
+
+def _range(cell: Cell) -> str:
+    """Return the lowest and the highest sample, in the unit of the median."""
+    if cell.median is None or len(cell.samples) < 2:
+        return ""
+    _, factor = text.scale(cell.median * 1.0005, cell.work.unit)
+    low, high = (text.number(end / factor) for end in (min(cell.samples), max(cell.samples)))
+    return f"{low}-{high}"
 
 
 def _wrapped(label: str, sentence: str) -> list[str]:

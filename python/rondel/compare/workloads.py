@@ -30,6 +30,18 @@ STEPS = 1000
 """Rounds of the loop that is one unit of CPU-bound work."""
 
 
+def _pool(contestant: Contestant, workers: int) -> Executor:
+    """Return a pool of the contestant's own kind; of tasks, that is one of threads."""
+    if contestant in ("asyncio", "threads"):
+        return ThreadPoolExecutor(workers)
+    if contestant == "processes":
+        return ProcessPoolExecutor(workers)
+    # What the standard library's contestants need not import.
+    import rondel
+
+    return rondel.ThreadPoolExecutor(workers)
+
+
 def loop_factory(contestant: Contestant) -> Callable[[], asyncio.AbstractEventLoop]:
     """Return what makes the loop of an asyncio contestant."""
     if contestant == "asyncio":
@@ -120,25 +132,22 @@ def _ask_blocking(port: int) -> None:
     _check(_connections.connection.recv(len(ANSWER)))
 
 
-async def _ask_in_threads(targets: list[int]) -> None:
-    pool = ThreadPoolExecutor(min(len(targets), POOL))
+async def _ask_in_threads(contestant: Contestant, targets: list[int]) -> None:
+    pool = _pool(contestant, min(len(targets), POOL))
+    assert isinstance(pool, ThreadPoolExecutor)
     asyncio.get_running_loop().set_default_executor(pool)
     await asyncio.gather(*(asyncio.to_thread(_ask_blocking, port) for port in targets))
 
 
 def _ask_blocking_all(contestant: Contestant, targets: list[int]) -> None:
     if contestant in ("rondel", "asyncio"):
-        run(contestant, _ask_in_threads(targets))
+        run(contestant, _ask_in_threads(contestant, targets))
     else:
         with _pool(contestant, min(len(targets), POOL)) as pool:
             for _ in pool.map(_ask_blocking, targets):
                 pass
     for connection in _opened:
         connection.close()
-
-
-def _pool(contestant: Contestant, workers: int) -> Executor:
-    return ThreadPoolExecutor(workers) if contestant == "threads" else ProcessPoolExecutor(workers)
 
 
 def _check(answer: bytes) -> None:
@@ -164,12 +173,9 @@ async def _spin_all(units: int) -> None:
 def _compute(contestant: Contestant, units: int) -> None:
     if contestant in ("rondel", "asyncio"):
         run(contestant, _spin_all(units))
-    elif contestant == "threads":
-        with ThreadPoolExecutor(cpus()) as threads:
-            for _ in threads.map(_spin, range(units)):
-                pass
-    else:
-        chunk = max(1, units // (4 * cpus()))
-        with ProcessPoolExecutor(cpus()) as processes:
-            for _ in processes.map(_spin, range(units), chunksize=chunk):
-                pass
+        return
+    # Of threads, a chunk is a unit whatever is said.
+    chunk = max(1, units // (4 * cpus()))
+    with _pool(contestant, cpus()) as pool:
+        for _ in pool.map(_spin, range(units), chunksize=chunk):
+            pass
