@@ -443,6 +443,10 @@ pub trait Door {
         Ok(())
     }
 
+    /// Called a moment before a callback runs, for what it will use to be fetched from memory.
+    #[inline]
+    fn runs_soon(_: &Self::Callback) {}
+
     /// Runs one callback.
     ///
     /// # Errors
@@ -516,7 +520,13 @@ fn look_and_run<D: Door>(door: &D) -> Result<(), D::Break> {
 /// Runs what is ready, then what is left to be done once a turn.
 #[inline]
 fn batch<D: Door>(door: &D) -> Result<(), D::Break> {
-    while let Some(entry) = door.with(|event_loop| event_loop.ready.next_of_turn()) {
+    let next = |event_loop: &mut EventLoop<D::Callback>| {
+        if let Some(Ready::Callback(soon)) = event_loop.ready.soon() {
+            D::runs_soon(soon);
+        }
+        event_loop.ready.next_of_turn()
+    };
+    while let Some(entry) = door.with(next) {
         match entry {
             // Lent, not moved out of the entry, which would be put together again for that.
             Ready::Callback(ref callback) => {

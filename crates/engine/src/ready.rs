@@ -7,6 +7,9 @@ use async_task::Runnable;
 /// As many entries as the queue has room for without giving any back: 256 KiB of them.
 const KEEP: usize = 16 * 1024;
 
+/// So many entries before it runs a door is told of an entry: memory takes as long to come.
+const SOON: usize = 3;
+
 /// Something that can run now, without a box around it.
 #[derive(Debug)]
 pub enum Ready<C> {
@@ -59,6 +62,12 @@ impl<C> ReadyQueue<C> {
     pub fn next_of_turn(&mut self) -> Option<Ready<C>> {
         self.left_in_turn = self.left_in_turn.checked_sub(1)?;
         self.entries.pop_front()
+    }
+
+    /// The entry that runs a few entries from now, in this turn or the next.
+    #[inline]
+    pub(crate) fn soon(&self) -> Option<&Ready<C>> {
+        self.entries.get(SOON)
     }
 
     /// How many entries wait.

@@ -9,6 +9,7 @@ use rondel_engine::Ready;
 use crate::event_loop::LoopCore;
 use crate::executor::{ChainedCall, OffloadedCall};
 use crate::ffi::owned::Owned;
+use crate::ffi::prefetch;
 use crate::handle::Handle;
 use crate::sock_call::SockCall;
 use crate::task::{Cause, Task};
@@ -122,6 +123,12 @@ impl Callback {
         }
     }
 
+    /// Has the object behind it fetched from memory.
+    #[inline]
+    pub(crate) fn fetch(&self) {
+        prefetch::object(self.pointer());
+    }
+
     /// The object behind it, for reports.
     pub(crate) fn object<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.pointer().clone_ref(py).into_bound(py)
@@ -136,6 +143,7 @@ impl Callback {
         visit.call(self.pointer())
     }
 
+    #[inline]
     fn pointer(&self) -> &Py<PyAny> {
         match self {
             Self::Handle(object) => object.as_py().as_any(),

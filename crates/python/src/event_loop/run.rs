@@ -151,6 +151,11 @@ impl Door for PythonDoor<'_, '_> {
     }
 
     #[inline]
+    fn runs_soon(callback: &Callback) {
+        callback.fetch();
+    }
+
+    #[inline]
     fn call(&self, callback: &Callback) -> PyResult<()> {
         let ran = if self.core.get().is_debug() {
             self.call_in_debug(callback)

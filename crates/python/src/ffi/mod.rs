@@ -13,4 +13,5 @@ pub(crate) mod exception;
 pub(crate) mod interpreter;
 pub(crate) mod native;
 pub(crate) mod owned;
+pub(crate) mod prefetch;
 pub(crate) mod weak;
