@@ -33,7 +33,8 @@ type Answer = Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 ///
 /// A worker process is this same program, started again. [`serve`](Self::serve) makes calls there
 /// and never returns; in the program itself it only notes the functions. What `main` does before
-/// it, every worker does, too.
+/// it, every worker does, too. A test program that uses workers needs a `main` of its own
+/// (`harness = false` in `Cargo.toml`), since cargo's would run the tests again in each.
 #[derive(Default)]
 pub struct Worker {
     answers: HashMap<u64, Answer>,
