@@ -27,7 +27,7 @@ use crate::ffi::cell::AttachedCell;
 use crate::ffi::native::object::{self, Contents, Native, Stop, Visitor, as_base, native_class};
 use crate::ffi::owned::Owned;
 use crate::ffi::{context, coroutine};
-use crate::future::{EventLoop, Future};
+use crate::future::{EventLoop, Future, State};
 use crate::imported;
 
 /// The contents of a task.
@@ -55,6 +55,28 @@ struct Run {
     /// The next step throws `CancelledError`.
     must_cancel: bool,
     silent_when_destroyed: bool,
+}
+
+impl Run {
+    /// At the beginning, before the first step.
+    #[inline(always)]
+    fn of(beginning: Beginning<'_, '_>) -> PyResult<Self> {
+        let Beginning { coroutine, name, context, .. } = beginning;
+        let name = match name {
+            None => Name::Number(LAST_NUMBER.fetch_add(1, Ordering::Relaxed) + 1),
+            Some(name) => Name::Given(Owned::new(as_name(name)?)),
+        };
+        let context = match context {
+            Some(context) => context,
+            None => context::copy_current(coroutine.py())?,
+        };
+        Ok(Self {
+            coroutine: Some(Owned::new(coroutine.clone())),
+            context: Some(Owned::new(context)),
+            name,
+            ..Self::default()
+        })
+    }
 }
 
 #[derive(Default)]
@@ -130,9 +152,20 @@ impl Task {
         core: &Bound<'py, LoopCore>,
         beginning: Beginning<'_, 'py>,
     ) -> PyResult<Bound<'py, Self>> {
-        let contents = Self { base: Future::of_core(core)?, run: AttachedCell::default() };
-        let task = object::create(core.py(), contents)?;
-        Self::begin(&task, beginning)?;
+        let py = core.py();
+        if core.get().is_debug() || !coroutine::is_native(beginning.coroutine) || beginning.eager {
+            let contents = Self { base: Future::of_core(core)?, run: AttachedCell::default() };
+            let task = object::create(py, contents)?;
+            Self::begin(&task, beginning)?;
+            return Ok(task);
+        }
+        // What most tasks are is written to where it stays, in one go.
+        let run = Run::of(beginning)?;
+        let event_loop = Some(EventLoop::Native(Owned::new(core.clone())));
+        let base = Future { state: AttachedCell::new(State { event_loop, ..State::default() }) };
+        let task = object::create(py, Self { base, run: AttachedCell::new(run) })?;
+        Self::schedule_step(&task)?;
+        registry::register(&task)?;
         Ok(task)
     }
 
@@ -143,7 +176,7 @@ impl Task {
     #[inline]
     fn begin<'py>(slf: &Bound<'py, Self>, beginning: Beginning<'_, 'py>) -> PyResult<()> {
         let py = slf.py();
-        let Beginning { coroutine, name, context, eager } = beginning;
+        let Beginning { coroutine, eager, .. } = beginning;
         if !coroutine::is_native(coroutine)
             && !imported::iscoroutine(py)?.call1((coroutine,))?.is_truthy()?
         {
@@ -152,20 +185,7 @@ impl Task {
             let message = format!("a coroutine was expected, got {}", coroutine.repr()?);
             return Err(PyTypeError::new_err(message));
         }
-        let name = match name {
-            None => Name::Number(LAST_NUMBER.fetch_add(1, Ordering::Relaxed) + 1),
-            Some(name) => Name::Given(Owned::new(as_name(name)?)),
-        };
-        let context = match context {
-            Some(context) => context,
-            None => context::copy_current(py)?,
-        };
-        let fresh = Run {
-            coroutine: Some(Owned::new(coroutine.clone())),
-            context: Some(Owned::new(context)),
-            name,
-            ..Run::default()
-        };
+        let fresh = Run::of(beginning)?;
         drop(slf.contents().run.with(py, |run| std::mem::replace(run, fresh)));
         if eager && slf.contents().base.event_loop(py)?.is_running(py)? {
             return step::begin_eagerly(slf);

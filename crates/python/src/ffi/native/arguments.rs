@@ -6,7 +6,7 @@ use pyo3::Borrowed;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyString, PyTuple};
 
 /// The arguments of one call: borrowed from the caller's stack.
 #[derive(Clone, Copy)]
@@ -113,12 +113,10 @@ impl<'a, 'py> Call<'a, 'py> {
         sorted: &mut Sorted<'a, 'py, P, K>,
     ) -> PyResult<()> {
         for (name, object) in names.iter_borrowed().zip(&self.all[self.positional..]) {
-            let is = |wanted: &&CStr| {
-                // SAFETY: names of keywords are str, and a C string ends with a zero.
-                unsafe {
-                    ffi::PyUnicode_CompareWithASCIIString(name.as_ptr(), wanted.as_ptr()) == 0
-                }
-            };
+            // Mostly of ASCII alone, whose bytes are at hand.
+            let text = name.cast::<PyString>()?;
+            let text = text.to_str().unwrap_or_default();
+            let is = |wanted: &&CStr| wanted.to_bytes() == text.as_bytes();
             let slot = if let Some(at) = signature.keywords.iter().position(is) {
                 &mut sorted.keywords[at]
             } else if let Some(at) = signature.positional.iter().position(is) {
