@@ -11,6 +11,7 @@ import weakref
 from typing import Any
 
 import pytest
+from support.leaks import Strays
 from support.loops import Loop
 from support.net import turns
 
@@ -306,3 +307,76 @@ async def test_a_future_is_iterable_with_yield_from_only(loop: Loop) -> None:
     with pytest.raises(RuntimeError, match="await wasn't used with future"):
         next(iterator)
     future.cancel()
+
+
+async def test_an_await_returns_whatever_the_result_is(loop: Loop) -> None:
+    error = LookupError("a value")
+    for result in (None, True, 7, "text", (), (1, 2), [3], error, StopIteration(4)):
+        future = loop.create_future()
+        loop.call_soon(future.set_result, result)
+        assert await future is result
+
+
+async def test_the_iterator_of_a_future_ends_with_the_result(loop: Loop) -> None:
+    for result in (None, True, (), (1, 2), LookupError("a value")):
+        future = loop.create_future()
+        steps = iter(future)
+        assert next(steps) is future
+        future.set_result(result)
+        with pytest.raises(StopIteration) as ended:
+            next(steps)
+        assert ended.value.value is result
+        with pytest.raises(StopIteration) as ended:
+            next(steps)
+        assert ended.value.value is None
+
+
+async def test_every_lost_exception_is_told_however_many_were_before(
+    loop: Loop, strays: Strays
+) -> None:
+    for number in range(600):
+        future = loop.create_future()
+        future.set_exception(LookupError(number))
+        del future
+        asyncio.create_task(asyncio.sleep(0)).cancel()
+        await asyncio.sleep(0)
+    assert [context["exception"].args for context in strays.take()] == [(n,) for n in range(600)]
+
+
+async def test_handles_and_futures_know_nothing_of_those_before_them(loop: Loop) -> None:
+    for number in range(600):
+        seen: list[int] = []
+        handle = loop.call_soon(seen.append, number)
+        if number % 3 == 0:
+            handle.cancel()
+        assert handle.cancelled() == (number % 3 == 0)
+        future = loop.create_future()
+        assert not future.done()
+        assert not hasattr(future, "number")
+        future.number = number  # type: ignore[attr-defined]
+        loop.call_soon(future.cancel if number % 2 else future.set_result, number)
+        await asyncio.wait([future])
+        assert future.cancelled() == (number % 2 == 1)
+        assert seen == ([] if number % 3 == 0 else [number])
+
+
+def test_a_closed_loop_resumes_nobody(loop: Loop) -> None:
+    future = loop.create_future()
+    other = loop.create_future()
+
+    async def waits() -> None:
+        await future
+
+    async def main() -> asyncio.Task[None]:
+        task = asyncio.create_task(waits())
+        await asyncio.sleep(0)
+        return task
+
+    task = loop.run_until_complete(main())
+    loop.close()
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        future.set_result(None)
+    other.set_result(None)
+    assert future.done()
+    assert not task.done()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
