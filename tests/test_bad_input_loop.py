@@ -7,8 +7,10 @@ message, or the result, and the errors that were reported while the loop ran on.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 import signal
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -278,6 +280,19 @@ KEYWORDS: dict[str, Call] = {
     "sock_recv()": lambda loop: loop.sock_recv(),
     "sock_sendall(1)": lambda loop: loop.sock_sendall(1),
 }
+
+
+is_coroutine_function = (inspect if sys.version_info >= (3, 12) else asyncio).iscoroutinefunction
+CONNECTING = ("create_connection", "create_server", "create_unix_connection", "create_unix_server")
+
+
+@pytest.mark.parametrize("name", CONNECTING)
+def test_unknown_arguments_are_refused_by_the_call_itself(name: str) -> None:
+    def call(loop: Any) -> None:
+        assert is_coroutine_function(getattr(loop, name))
+        getattr(loop, name)(asyncio.Protocol, unknown=1)  # nobody awaits it
+
+    compare(side_by_side.on_a_running_loop, call)
 
 
 @pytest.mark.parametrize("name", KEYWORDS)

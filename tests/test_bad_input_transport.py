@@ -55,23 +55,17 @@ if sys.version_info < (3, 12):
         DIFFERENT[f"writelines-{label}"] = "what is false is nothing to write from 3.12 on"
 
 
-def limits(transport: Any) -> tuple[int, int]:
-    """The limits in force, as the whole numbers that they are meant to be."""
-    low, high = transport.get_write_buffer_limits()
-    return int(low), int(high)
-
-
 CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "write": lambda transport, value: transport.write(value),
     "writelines": lambda transport, value: transport.writelines(value),
     "set_write_buffer_limits(high)": lambda transport, value: (
-        transport.set_write_buffer_limits(value) or limits(transport)
+        transport.set_write_buffer_limits(value) or transport.get_write_buffer_limits()
     ),
     "set_write_buffer_limits(low)": lambda transport, value: (
-        transport.set_write_buffer_limits(low=value) or limits(transport)
+        transport.set_write_buffer_limits(low=value) or transport.get_write_buffer_limits()
     ),
     "set_write_buffer_limits(10, low)": lambda transport, value: (
-        transport.set_write_buffer_limits(10, value) or limits(transport)
+        transport.set_write_buffer_limits(10, value) or transport.get_write_buffer_limits()
     ),
     "get_extra_info": lambda transport, value: transport.get_extra_info(value),
     "get_extra_info(default)": lambda transport, value: (

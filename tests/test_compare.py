@@ -30,7 +30,8 @@ from rondel.compare.progress import Progress
 from support.marked import MARK, processes_marked
 from support.programs import RONDEL, Outcome, python
 
-TIMEOUT = 110
+TIMEOUT = 180
+pytestmark = pytest.mark.timeout(190)
 
 
 class QuickRun:

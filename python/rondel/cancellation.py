@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import socket
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -26,6 +27,23 @@ _connected: ContextVar[list[socket.socket] | None] = ContextVar("_connected", de
 """The sockets that the running `create_connection` has connected."""
 
 
+def _takes_what(original: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+    """Make a coroutine method look like CPython's, and complain of its arguments at the call."""
+    known = inspect.signature(original).parameters.keys()
+
+    def decorate(method: Callable[..., Any]) -> Any:
+        @functools.wraps(original)
+        def call(self: Any, *args: Any, **options: Any) -> Any:
+            if not options.keys() <= known:
+                original(self, *args, **options)  # raises CPython's TypeError
+            return method(self, *args, **options)
+
+        method.__name__, method.__qualname__ = original.__name__, original.__qualname__
+        return cpython.mark_coroutine_function(call)
+
+    return decorate
+
+
 class CancellableCalls(SockCalls):
     """A selector loop whose calls, when they fail or are cancelled, leave nothing behind.
 
@@ -33,8 +51,8 @@ class CancellableCalls(SockCalls):
     taken it over.
     """
 
-    @functools.wraps(SelectorLoop.create_connection)
-    async def create_connection(  # type: ignore[override] # noqa: D102 - asyncio's
+    @_takes_what(SelectorLoop.create_connection)
+    async def create_connection(  # noqa: D102 - asyncio's
         self, protocol_factory: _Factory, host: Any = None, port: Any = None, **options: Any
     ) -> Any:
         connected: list[socket.socket] = []
@@ -62,8 +80,8 @@ class CancellableCalls(SockCalls):
             connected.append(sock)
         return sock
 
-    @functools.wraps(SelectorLoop.create_server)
-    async def create_server(  # type: ignore[override] # noqa: D102 - asyncio's
+    @_takes_what(SelectorLoop.create_server)
+    async def create_server(  # noqa: D102 - asyncio's
         self,
         protocol_factory: _Factory,
         host: Any = None,
@@ -80,8 +98,8 @@ class CancellableCalls(SockCalls):
             await self._serve(server, sock)
         return server
 
-    @functools.wraps(SelectorLoop.create_unix_server)
-    async def create_unix_server(  # type: ignore[override] # noqa: D102 - asyncio's
+    @_takes_what(SelectorLoop.create_unix_server)
+    async def create_unix_server(  # noqa: D102 - asyncio's
         self,
         protocol_factory: _Factory,
         path: Any = None,

@@ -13,6 +13,7 @@ import threading
 import warnings
 from asyncio import (
     base_events,
+    coroutines,
     events,
     format_helpers,
     futures,
@@ -20,6 +21,7 @@ from asyncio import (
     sslproto,
     unix_events,
 )
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
@@ -36,12 +38,14 @@ __all__ = [
     "detach_from_server",
     "forget_last_frame",
     "forget_unix_server",
+    "mark_coroutine_function",
     "set_none_unless_cancelled",
     "socket_family",
 ]
 
 # typeshed does not describe them.
 _base_events: Any = base_events
+_coroutines: Any = coroutines
 _format_helpers: Any = format_helpers
 _futures: Any = futures
 _selector_events: Any = selector_events
@@ -211,6 +215,15 @@ def forget_unix_server(loop: Any, sock: object) -> None:
 def set_none_unless_cancelled(future: asyncio.Future[None]) -> None:
     """Set a future's result to None, unless it is cancelled."""
     _futures._set_result_unless_cancelled(future, None)
+
+
+def mark_coroutine_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a function that returns a coroutine count as a coroutine function."""
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    marked: Any = function
+    marked._is_coroutine = _coroutines._is_coroutine
+    return function
 
 
 # What asyncio's usual way of watching children logs; before 3.12 that was a thread.

@@ -56,9 +56,11 @@ def redis(certificates: Certificates) -> Iterator[Redis]:
     executable = program("redis-server", package="redis-server")
     with folder_of("redis", None) as folder:
         path = folder / "redis.sock"
-        tls_port = free_port()
+        tls_port = 0
 
         def command(port: int) -> Command:
+            nonlocal tls_port
+            tls_port = free_port()  # at each try another
             options = {
                 "bind": "127.0.0.1",
                 "port": port,

@@ -193,11 +193,11 @@ fn send_all<'py>(
     let py = sock.py();
     let before = sent.load(Ordering::Relaxed);
     let (len, taken) = if is_plain(sock)? {
-        let socket = native(sock)?;
+        // What cannot be sent is the first complaint, also of a closed socket.
         let (len, taken) = lend(data, |bytes| {
             let rest = bytes.get(before..).unwrap_or_default();
-            (bytes.len(), socket.send(&[IoSlice::new(rest)]))
-        })?;
+            native(sock).map(|socket| (bytes.len(), socket.send(&[IoSlice::new(rest)])))
+        })??;
         (len, unless_blocked(py, taken)?)
     } else {
         let view = PyMemoryView::from(data)?;

@@ -389,6 +389,7 @@ impl BaseTransport {
             visit.call(&life.connection_made)?;
             visit.call(&life.waiter)?;
             visit.call(&life.context)?;
+            life.marks.visit(visit)?;
             match &life.lost_with {
                 Some((error, context)) => visit.call(error).and_then(|()| visit.call(context)),
                 None => Ok(()),
@@ -401,7 +402,8 @@ impl BaseTransport {
     fn __clear__(&self) {
         let cleared = self.life.visit(|life| {
             let made = life.connection_made.take();
-            (life.protocol.take(), made, life.waiter.take(), life.lost_with.take())
+            let marks = std::mem::take(&mut life.marks);
+            (life.protocol.take(), made, life.waiter.take(), life.lost_with.take(), marks)
         });
         drop(cleared);
     }

@@ -21,7 +21,7 @@ use rustix::net::AddressFamily;
 
 use super::address::{self, LastPeer};
 use super::base::{BaseTransport, Step, Transport, base, unwatch, watch};
-use super::flow_control::{self, WaterMarks};
+use super::flow_control::{self, Limits};
 use super::lifetime;
 use super::outgoing::Piece;
 use crate::callback::Callback;
@@ -250,15 +250,13 @@ impl DatagramTransport {
         high: Option<Bound<'py, PyAny>>,
         low: Option<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
-        let py = slf.py();
-        let marks = WaterMarks::new(py, high, low)?;
-        base(slf).with(py, |life| life.marks = marks);
+        flow_control::set_limits(slf, high, low)?;
         flow_control::maybe_pause_protocol(slf)
     }
 
     /// The marks, in bytes: ``(low, high)``.
-    fn get_write_buffer_limits(slf: &Bound<'_, Self>) -> (usize, usize) {
-        base(slf).with(slf.py(), |life| life.marks).limits()
+    fn get_write_buffer_limits<'py>(slf: &Bound<'py, Self>) -> PyResult<Limits<'py>> {
+        flow_control::limits(slf)
     }
 
     /// How many bytes wait to be sent, and since Python 3.13 eight for each datagram.

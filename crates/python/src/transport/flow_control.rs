@@ -1,8 +1,11 @@
 //! Flow control: a protocol is told to pause when too much waits to be sent, and to resume when
 //! little does.
 
+use pyo3::PyVisit;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::pyclass::PyTraverseError;
+use pyo3::types::PyInt;
 
 use super::base::{Transport, base};
 use super::lifetime;
@@ -11,15 +14,16 @@ use crate::errors::ends_the_run;
 const DEFAULT_HIGH: usize = 64 * 1024;
 
 /// The two marks, in bytes.
-#[derive(Clone, Copy, Debug)]
 pub(super) struct WaterMarks {
     low: usize,
     high: usize,
+    /// As they were given, low and high, if these are not those numbers: infinity, say.
+    given: Option<Box<[Py<PyAny>; 2]>>,
 }
 
 impl Default for WaterMarks {
     fn default() -> Self {
-        Self { low: DEFAULT_HIGH / 4, high: DEFAULT_HIGH }
+        Self { low: DEFAULT_HIGH / 4, high: DEFAULT_HIGH, given: None }
     }
 }
 
@@ -28,7 +32,7 @@ impl WaterMarks {
     ///
     /// # Errors
     /// `ValueError` unless high >= low >= 0.
-    pub(super) fn new<'py>(
+    fn new<'py>(
         py: Python<'py>,
         high: Option<Bound<'py, PyAny>>,
         low: Option<Bound<'py, PyAny>>,
@@ -47,17 +51,57 @@ impl WaterMarks {
             let message = format!("high ({high}) must be >= low ({low}) must be >= 0");
             return Err(PyValueError::new_err(message));
         }
-        Ok(Self { low: bytes(&low), high: bytes(&high) })
+        let counted = [&low, &high].iter().all(|mark| is_count(mark));
+        Ok(Self {
+            low: bytes(&low),
+            high: bytes(&high),
+            given: (!counted).then(|| Box::new([low.unbind(), high.unbind()])),
+        })
     }
 
-    /// ``(low, high)``.
-    pub(super) fn limits(self) -> (usize, usize) {
-        (self.low, self.high)
-    }
-
-    pub(super) fn high(self) -> usize {
+    pub(super) fn high(&self) -> usize {
         self.high
     }
+
+    pub(super) fn visit(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.given.iter().flat_map(|given| given.iter()).try_for_each(|mark| visit.call(mark))
+    }
+}
+
+/// A ``(low, high)`` as it was set.
+pub(super) type Limits<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+/// Sets the marks that `high` and `low` ask for.
+///
+/// # Errors
+/// `ValueError` unless high >= low >= 0.
+pub(super) fn set_limits<'py, T: Transport>(
+    slf: &Bound<'py, T>,
+    high: Option<Bound<'py, PyAny>>,
+    low: Option<Bound<'py, PyAny>>,
+) -> PyResult<()> {
+    let py = slf.py();
+    let marks = WaterMarks::new(py, high, low)?;
+    // What was given before is dropped outside the borrow: it may be anybody's.
+    drop(base(slf).with(py, |life| std::mem::replace(&mut life.marks, marks)));
+    Ok(())
+}
+
+pub(super) fn limits<'py, T: Transport>(slf: &Bound<'py, T>) -> PyResult<Limits<'py>> {
+    let py = slf.py();
+    let (low, high, given) = base(slf).with(py, |life| {
+        let given = life.marks.given.as_ref();
+        let given = given.map(|given| (given[0].clone_ref(py), given[1].clone_ref(py)));
+        (life.marks.low, life.marks.high, given)
+    });
+    match given {
+        Some((low, high)) => Ok((low.into_bound(py), high.into_bound(py))),
+        None => Ok((low.into_pyobject(py)?.into_any(), high.into_pyobject(py)?.into_any())),
+    }
+}
+
+fn is_count(mark: &Bound<'_, PyAny>) -> bool {
+    mark.is_exact_instance_of::<PyInt>() && mark.extract::<usize>().is_ok()
 }
 
 /// A mark may be a float, as infinity is; beyond what can be counted, all are the same.

@@ -15,7 +15,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use rondel_engine::Direction;
 
 use super::base::{BaseTransport, Step, Transport, base, unwatch};
-use super::flow_control::{self, WaterMarks};
+use super::flow_control::{self, Limits};
 use super::lifetime;
 use super::outgoing::Outgoing;
 use super::receive::Receiver;
@@ -232,17 +232,15 @@ impl StreamTransport {
         high: Option<Bound<'py, PyAny>>,
         low: Option<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
-        let py = slf.py();
-        let marks = WaterMarks::new(py, high, low)?;
-        base(slf).with(py, |life| life.marks = marks);
+        flow_control::set_limits(slf, high, low)?;
         // What waits only for the end of the turn is not what a mark is about.
         Self::flush(slf)?;
         flow_control::maybe_pause_protocol(slf)
     }
 
     /// The marks, in bytes: ``(low, high)``.
-    fn get_write_buffer_limits(slf: &Bound<'_, Self>) -> (usize, usize) {
-        base(slf).with(slf.py(), |life| life.marks).limits()
+    fn get_write_buffer_limits<'py>(slf: &Bound<'py, Self>) -> PyResult<Limits<'py>> {
+        flow_control::limits(slf)
     }
 
     /// Whether the protocol was told to pause; asyncio's own `loop.sendfile()` asks.

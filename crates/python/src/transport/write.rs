@@ -8,7 +8,7 @@
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+use pyo3::types::{PyByteArray, PyBytes, PyList, PyMemoryView};
 use rondel_engine::Direction;
 use rustix::io::Errno;
 
@@ -28,6 +28,8 @@ const SEND_AT_ONCE: usize = 64 * 1024;
 /// What `write` takes, in asyncio's words.
 const WRITABLE: &str =
     if cfg!(Py_3_14) { "bytes, bytearray, or memoryview object" } else { "bytes-like object" };
+
+const WRITE_FAILED: &str = "Fatal write error on socket transport";
 
 #[pymethods]
 impl StreamTransport {
@@ -49,9 +51,14 @@ impl StreamTransport {
         if data.len()? == 0 || lifetime::is_late_write(base(slf), py)? {
             return Ok(());
         }
-        let piece = Piece::of(data)?;
-        this.with(py, |state| state.outgoing.push(py, piece));
-        Self::written(slf)
+        match Piece::of(data) {
+            Ok(piece) => {
+                this.with(py, |state| state.outgoing.push(py, piece));
+                Self::written(slf)
+            }
+            // Memory that is no row of bytes fails like a send, as in asyncio, which tries.
+            Err(error) => lifetime::fatal_error(slf, error, WRITE_FAILED),
+        }
     }
 
     /// Sends each of `list_of_data`, together.
@@ -61,7 +68,16 @@ impl StreamTransport {
         let py = slf.py();
         let this = slf.get();
         let busy = "unable to writelines; sendfile is in progress";
-        this.refuse_write(py, "writelines", busy)?;
+        let refused = this.refuse_write(py, "writelines", busy);
+        if cfg!(not(Py_3_12))
+            && (refused.is_err() || !list_of_data.is_exact_instance_of::<PyList>())
+        {
+            // asyncio joined first, and looked at the rest then.
+            let join = intern!(py, "join");
+            let all = PyBytes::new(py, b"").call_method1(join, (list_of_data,))?;
+            return Self::write(slf, &all);
+        }
+        refused?;
         if !list_of_data.is_truthy()? {
             return Ok(());
         }
@@ -261,7 +277,7 @@ impl StreamTransport {
         let error = errno_error(py, errno);
         let waiter = slf.get().with(py, |state| state.empty_waiter.clone());
         let value = error.value(py).clone();
-        lifetime::fatal_error(slf, error, "Fatal write error on socket transport")?;
+        lifetime::fatal_error(slf, error, WRITE_FAILED)?;
         if let Some(waiter) = waiter {
             let waiter = waiter.into_bound(py);
             if !waiter.call_method0(intern!(py, "done"))?.is_truthy()? {

@@ -19,7 +19,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::base::{BaseTransport, Step, Transport, base, unwatch, watch};
-use super::flow_control::{self, WaterMarks};
+use super::flow_control::{self, Limits};
 use super::lifetime;
 use super::outgoing::{Outgoing, Piece, Sent};
 use super::read_pipe::{closed_by_peer, pipe_state};
@@ -208,15 +208,13 @@ impl WritePipeTransport {
         high: Option<Bound<'py, PyAny>>,
         low: Option<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
-        let py = slf.py();
-        let marks = WaterMarks::new(py, high, low)?;
-        base(slf).with(py, |life| life.marks = marks);
+        flow_control::set_limits(slf, high, low)?;
         flow_control::maybe_pause_protocol(slf)
     }
 
     /// The marks, in bytes: ``(low, high)``.
-    fn get_write_buffer_limits(slf: &Bound<'_, Self>) -> (usize, usize) {
-        base(slf).with(slf.py(), |life| life.marks).limits()
+    fn get_write_buffer_limits<'py>(slf: &Bound<'py, Self>) -> PyResult<Limits<'py>> {
+        flow_control::limits(slf)
     }
 
     /// How many bytes the pipe has not taken yet.
