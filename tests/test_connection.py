@@ -60,6 +60,34 @@ async def test_extra_info_tells_the_sockets_addresses(loop: Loop) -> None:
         await turns(1)
 
 
+async def test_each_connection_has_the_addresses_of_its_own_socket(loop: Loop) -> None:
+    accepted: list[asyncio.BaseTransport] = []
+
+    class Accepted(Recorder):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            accepted.append(transport)
+
+    servers = [await loop.create_server(Accepted, host, 0) for host in ("127.0.0.1", "127.0.0.2")]
+    addresses = [server.sockets[0].getsockname() for server in servers]
+    connections = []
+    for address in addresses * 3:
+        transport, protocol = await loop.create_connection(Recorder, *address)
+        connections.append((transport, protocol))
+        while len(accepted) < len(connections):
+            await asyncio.sleep(0)
+        assert accepted[-1].get_extra_info("sockname") == address
+        assert accepted[-1].get_extra_info("peername") == transport.get_extra_info("sockname")
+        assert transport.get_extra_info("peername") == address
+    for transport, protocol in connections:
+        transport.close()
+        await protocol.lost()
+    for server in servers:
+        server.close()
+        await server.wait_closed()
+    await turns(3)
+
+
 async def test_host_names_are_resolved(loop: Loop) -> None:
     async with served(loop, Echo) as (_, address, _):
         transport, protocol = await loop.create_connection(

@@ -55,6 +55,8 @@ pub(crate) struct Open {
     /// can be taken off the watch even after they were closed and lost their number.
     watched_objects: HashMap<RawFd, Py<PyAny>>,
     receive_buffer: Option<ReceiveBuffer>,
+    /// The name of the last socket, which a server's connections have in common.
+    last_sockname: Option<Py<PyTuple>>,
 }
 
 /// The native core of `rondel.Loop`.
@@ -191,6 +193,23 @@ impl LoopCore {
         let _ = self.with_open(py, |open| open.flushed = flushed);
     }
 
+    /// The equal name of the socket before, if there is one: a server's connections share theirs.
+    pub(crate) fn share_sockname<'py>(&self, name: Bound<'py, PyTuple>) -> Bound<'py, PyTuple> {
+        let py = name.py();
+        let last = self.with_open(py, |open| {
+            open.last_sockname.as_ref().map(|last| last.clone_ref(py).into_bound(py))
+        });
+        match last {
+            Ok(Some(last)) if last.eq(&name).unwrap_or(false) => last,
+            // The one before is dropped out here.
+            _ => {
+                let shared = name.clone().unbind();
+                drop(self.with_open(py, |open| open.last_sockname.replace(shared)));
+                name
+            }
+        }
+    }
+
     /// Takes the loop's receive buffer, or makes one: a nested read must not find it in use.
     pub(crate) fn take_receive_buffer(&self, py: Python<'_>) -> ReceiveBuffer {
         self.open
@@ -225,6 +244,7 @@ impl LoopCore {
             flushed: Vec::new(),
             watched_objects: HashMap::new(),
             receive_buffer: None,
+            last_sockname: None,
         };
         Ok(Self {
             open: AttachedCell::new(Some(open)),
@@ -324,6 +344,7 @@ impl Open {
             }
         }
         self.to_flush.iter().try_for_each(|transport| visit.call(transport))?;
+        visit.call(&self.last_sockname)?;
         self.watched_objects.values().try_for_each(|object| visit.call(object))
     }
 }

@@ -13,7 +13,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::PyTraverseError;
 use pyo3::pyclass::boolean_struct::True;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 use rondel_engine::{Direction, Notify};
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -174,7 +174,7 @@ impl BaseTransport {
             None => PyDict::new(py),
         };
         let connection_made = protocol.getattr(intern!(py, "connection_made"))?;
-        describe_socket(&extra, sock)?;
+        describe_socket(event_loop.get(), &extra, sock)?;
         let descriptor = HeldDescriptor::new(fd);
         Self::new(
             event_loop,
@@ -410,7 +410,11 @@ impl BaseTransport {
 }
 
 /// Enters `socket`, `sockname` and, unless it is known, `peername`.
-fn describe_socket(extra: &Bound<'_, PyDict>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
+fn describe_socket(
+    core: &LoopCore,
+    extra: &Bound<'_, PyDict>,
+    sock: &Bound<'_, PyAny>,
+) -> PyResult<()> {
     let py = sock.py();
     extra.set_item(intern!(py, "socket"), imported::transport_socket_class(py)?.call1((sock,))?)?;
     let ask = |method| match sock.call_method0(method) {
@@ -418,7 +422,15 @@ fn describe_socket(extra: &Bound<'_, PyDict>, sock: &Bound<'_, PyAny>) -> PyResu
         Err(error) if error.is_instance_of::<PyOSError>(py) => Ok(py.None().into_bound(py)),
         Err(error) => Err(error),
     };
-    extra.set_item(intern!(py, "sockname"), ask(intern!(py, "getsockname"))?)?;
+    let mut name = ask(intern!(py, "getsockname"))?;
+    if sock.get_type().is(imported::socket_class(py)?) {
+        // Python's own: a tuple of its is made of strings and numbers.
+        name = match name.cast_into_exact::<PyTuple>() {
+            Ok(tuple) => core.share_sockname(tuple).into_any(),
+            Err(other) => other.into_inner(),
+        };
+    }
+    extra.set_item(intern!(py, "sockname"), name)?;
     if !extra.contains(intern!(py, "peername"))? {
         extra.set_item(intern!(py, "peername"), ask(intern!(py, "getpeername"))?)?;
     }
