@@ -89,6 +89,14 @@ imported! {
     thread_pool_executor, PyType, "rondel.executors.threads", "ThreadPoolExecutor"
 }
 imported! {
+    /// `concurrent.futures.ThreadPoolExecutor`.
+    stdlib_thread_pool, PyType, "rondel.executors.stdlib", "ThreadPoolExecutor"
+}
+imported! {
+    /// Puts a call into the queue of the standard library's pool.
+    put_into_stdlib_pool, PyAny, "rondel.executors.stdlib", "put"
+}
+imported! {
     /// `concurrent.futures.Future`.
     concurrent_future_class, PyType, "concurrent.futures", "Future"
 }

@@ -114,8 +114,9 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
         return ThreadPoolStats(*self._work_queue.stats())
 
     def _push_for_new_thread(self, call: Any) -> None:
-        # The lock is held from the push to the start, so that a shutdown waits for the thread.
-        with self._shutdown_lock:
+        # The locks are held from the push to the start, so that a shutdown, or the interpreter's
+        # exit, waits for the thread.
+        with self._shutdown_lock, _threads_start:
             if not self._work_queue.push_for_new_thread(call):
                 return
             worker = self._work_queue.worker()
@@ -165,13 +166,15 @@ def _work(
 
 
 _executors: weakref.WeakSet[ThreadPoolExecutor] = weakref.WeakSet()
+_threads_start = threading.RLock()
 _workers: weakref.WeakKeyDictionary[threading.Thread, Worker] = weakref.WeakKeyDictionary()
 
 
 def _join_all() -> None:
     """Wait for all threads, also those whose executor is gone: the interpreter exits."""
-    interpreter_exits()
-    workers = list(_workers.items())
+    with _threads_start:
+        interpreter_exits()
+        workers = list(_workers.items())
     for _, worker in workers:
         worker.close()
     for thread, _ in workers:
@@ -180,6 +183,7 @@ def _join_all() -> None:
 
 def _forget_threads() -> None:
     """Begin anew in the child of a fork, which has none of the threads."""
+    _threads_start._at_fork_reinit()  # type: ignore[attr-defined]
     _workers.clear()
     for executor in list(_executors):
         executor._begin_anew()

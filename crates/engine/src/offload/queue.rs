@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::hint;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use crate::clock::{Clock, Instant};
@@ -84,6 +85,24 @@ pub struct QueueStats {
     pub oldest: Duration,
 }
 
+/// Asks again and again, for `limit` at most, whether something is so. Whoever else could run on
+/// this core does so in between.
+pub fn poll_until(limit: Duration, is_so: impl Fn() -> bool) {
+    let end = Clock::Monotonic.now() + limit;
+    while !is_so() && Clock::Monotonic.now() < end {
+        for _ in 0..LOOKS_BETWEEN_YIELDS {
+            if is_so() {
+                return;
+            }
+            hint::spin_loop();
+        }
+        thread::yield_now();
+    }
+}
+
+/// How often to look before others on this core may run: to let them costs as much as some looks.
+const LOOKS_BETWEEN_YIELDS: usize = 16;
+
 impl<J> JobQueue<J> {
     /// An open queue, for at most `max_threads` threads, at least one. A resting thread polls for
     /// `spin` before it sleeps.
@@ -105,11 +124,6 @@ impl<J> JobQueue<J> {
             signal: AtomicUsize::new(0),
             abandoned: AtomicBool::new(false),
         }
-    }
-
-    /// Whether resting threads poll.
-    pub fn polls(&self) -> bool {
-        !self.spin.is_zero()
     }
 
     /// Appends `job`. If no thread rests that could take it and there may be one more, `starts`
@@ -275,9 +289,6 @@ impl<J> JobQueue<J> {
 
     /// Looks out for a job for as long as a thread may, without the lock.
     fn poll(&self) {
-        let end = Clock::Monotonic.now() + self.spin;
-        while self.signal.load(Ordering::Acquire) == 0 && Clock::Monotonic.now() < end {
-            hint::spin_loop();
-        }
+        poll_until(self.spin, || self.signal.load(Ordering::Acquire) != 0);
     }
 }

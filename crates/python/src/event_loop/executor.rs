@@ -58,6 +58,15 @@ fn run_in_executor<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Retu
         }
         return Ok(future);
     }
+    if executor.get_type().is(imported::stdlib_thread_pool(py)?) {
+        let future = slf.call_method0(intern!(py, "create_future"))?;
+        let rest = arguments_of(sorted.rest)?;
+        let call = OffloadedCall::for_loop(slf, &future, (*function).clone().unbind(), rest)?;
+        let put = imported::put_into_stdlib_pool(py)?;
+        if put.call1((&executor, Bound::new(py, call)?))?.is_truthy()? {
+            return Ok(future);
+        }
+    }
     let submit = executor.getattr(intern!(py, "submit"))?;
     let arguments = sorted.rest.tuple()?;
     let all = std::iter::once((*function).clone()).chain(arguments.iter()).collect::<Vec<_>>();

@@ -209,8 +209,35 @@ impl OffloadedCall {
     }
 }
 
+/// What the standard library's pool does with a call in its queue.
 #[pymethods]
 impl OffloadedCall {
+    /// Makes the call, in a thread of that pool, whose context does not matter.
+    #[pyo3(name = "run", signature = (*_context))]
+    fn py_run(slf: &Bound<'_, Self>, _context: &Bound<'_, PyTuple>) -> PyResult<()> {
+        let ran = Self::run(slf);
+        if let Some(inbox) = slf.get().inbox() {
+            inbox.wake();
+        }
+        ran
+    }
+
+    /// Has the methods of a future that are called of a call that will not be made.
+    #[getter]
+    fn future<'a, 'py>(slf: &'a Bound<'py, Self>) -> &'a Bound<'py, Self> {
+        slf
+    }
+
+    #[pyo3(name = "cancel")]
+    fn py_cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::cancel(slf)
+    }
+
+    #[pyo3(name = "set_exception")]
+    fn py_set_exception(slf: &Bound<'_, Self>, exception: Py<PyAny>) -> PyResult<()> {
+        Self::fail(slf, exception)
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.future)?;
         if let Recipient::Loop { event_loop, .. } = &self.recipient {

@@ -9,9 +9,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rondel_engine::Ready;
-use rondel_engine::clock::Clock;
 use rondel_engine::inject::Inbox;
-use rondel_engine::offload::queue::{JobQueue, Pushed, Rested};
+use rondel_engine::offload::queue::{JobQueue, Pushed, Rested, poll_until};
 
 use super::call::OffloadedCall;
 use crate::callback::Callback;
@@ -297,21 +296,17 @@ impl Worker {
     }
 }
 
-/// Rests, detached. A thread that polls has a call in hand before whoever pushed it has released
-/// the GIL; waiting for that in the kernel would cost more than polling has gained.
+/// Rests, detached. A thread that is woken at once has a call in hand before whoever pushed it has
+/// released the GIL; to wait for that in the kernel would cost two more switches.
 fn rest(queue: &JobQueue<Py<OffloadedCall>>) -> Rested<Py<OffloadedCall>> {
     let rested = queue.rest(None);
-    if queue.polls()
-        && let Rested::Job(call) = &rested
+    if let Rested::Job(call) = &rested
         && let Some(inbox) = call.get().inbox()
     {
-        let end = Clock::Monotonic.now() + PATIENCE;
-        while inbox.is_awake() && Clock::Monotonic.now() < end {
-            std::hint::spin_loop();
-        }
+        poll_until(PATIENCE, || !inbox.is_awake());
     }
     rested
 }
 
-/// How long a polling thread waits for the pusher's loop to park.
+/// How long a thread with a call in hand waits for the pusher's loop to park.
 const PATIENCE: Duration = Duration::from_micros(30);
