@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Generator, Iterable
+from concurrent.futures import Executor
 from contextvars import Context
 from socket import socket
 from typing import Any, Final, Self, TypeVar, TypeVarTuple, final
@@ -11,22 +12,28 @@ from typing_extensions import disjoint_base
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
+_R = TypeVar("_R")
 
 __all__ = [
     "Acceptor",
     "BaseTransport",
+    "ChainedCall",
     "DatagramTransport",
     "ForeignTimer",
     "Future",
     "Handle",
     "LoopCore",
+    "OffloadedCall",
     "ReadPipeTransport",
     "SockCall",
     "StreamTransport",
     "Task",
     "TimerHandle",
+    "WorkQueue",
+    "Worker",
     "WritePipeTransport",
     "__version__",
+    "interpreter_exits",
     "kernel_features",
 ]
 
@@ -150,6 +157,9 @@ class LoopCore:
     def _waiters(self, fd: int) -> tuple[Any, Any]: ...
     def _watched(self) -> list[tuple[int, Any, Any]]: ...
     def _write_to_self(self) -> None: ...
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*_Ts], _R], *args: *_Ts
+    ) -> asyncio.Future[_R]: ...
     def call_at(
         self,
         when: float,
@@ -394,6 +404,10 @@ class Worker:
     def run(self) -> bool: ...
     def close(self) -> None: ...
     def initializer_failed(self) -> None: ...
+
+@final
+class ChainedCall:
+    def __call__(self, done: object) -> None: ...
 
 @final
 class OffloadedCall:

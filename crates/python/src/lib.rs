@@ -39,6 +39,10 @@ mod _rondel {
     #[pymodule_export]
     use crate::event_loop::LoopCore;
     #[pymodule_export]
+    use crate::executor::ChainedCall;
+    #[pymodule_export]
+    use crate::executor::OffloadedCall;
+    #[pymodule_export]
     use crate::executor::WorkQueue;
     #[pymodule_export]
     use crate::executor::Worker;
