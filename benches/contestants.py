@@ -33,7 +33,7 @@ RONDEL = Contestant("rondel", "rondel:new_event_loop")
 SPINNING = Contestant(
     "rondel-spin",
     "benches.spinning:new_event_loop",
-    only=("echo-1kib-1", "threadsafe-*", "latency"),
+    only=("echo-1kib-1", "threadsafe-*", "latency", "to-thread", "own-thread-pool"),
 )
 EPOLL = Contestant("epoll", server=("rondel-load", "serve-echo"), only=_ECHO)
 TOKIO = Contestant("tokio", server=("examples/tokio_echo",), only=_ECHO)

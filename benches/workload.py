@@ -15,6 +15,7 @@ Unit = Literal["s", "bytes", "/s"]
 
 GROUPS = {
     "scheduling": "Scheduling: time of one operation",
+    "executors": "Executors: time of one call",
     "sockets": "Sockets: messages in a second",
     "sockets-cpu": "Sockets: CPU time of the server for one message",
     "latency": "Latency: from when a message is due until it is back",

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from benches.workload import Workload
-from benches.workloads import callbacks, cost, http, sockets, synchronisation, tasks, threads
+from benches.workloads import (
+    callbacks,
+    cost,
+    executors,
+    http,
+    sockets,
+    synchronisation,
+    tasks,
+    threads,
+)
 
 WORKLOADS: tuple[Workload, ...] = (
     *callbacks.WORKLOADS,
     *tasks.WORKLOADS,
     *synchronisation.WORKLOADS,
     *threads.WORKLOADS,
+    *executors.WORKLOADS,
     *sockets.WORKLOADS,
     *http.WORKLOADS,
     *cost.WORKLOADS,
