@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 from support.certificates import Certificates
-from support.fuzz import ROUNDS, SEED, replay
+from support.fuzz import ROUNDS, SAMPLE, SEED, replay
 from support.leaks import ErrorLog, Ledger, Strays
 from support.loops import (
     STDLIB,
@@ -129,7 +129,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     framework = metafunc.definition.path.parent.name == "frameworks"
     in_process = "loop_factory" in metafunc.fixturenames
     wanted = kinds_with_debug() if in_process and not framework else kinds()
-    if metafunc.definition.get_closest_marker("rondel_only") is not None:
+    rondel_only = metafunc.definition.get_closest_marker("rondel_only") is not None
+    if (rondel_only or (framework and SAMPLE)) and wanted != [STDLIB]:
         wanted.remove(STDLIB)
     metafunc.parametrize("loop_kind", wanted, indirect=True)
 

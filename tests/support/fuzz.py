@@ -11,7 +11,10 @@ import secrets
 SEED = int(os.environ.get("RONDEL_FUZZ_SEED") or secrets.randbelow(1_000_000_000))
 """Seed of the first batch; each batch after it has the next number."""
 
-ROUNDS = int(os.environ.get("RONDEL_FUZZ_ROUNDS") or 10_000)
+SAMPLE = os.environ.get("RONDEL_TESTS_SAMPLE") == "1"
+"""Whether another Python's run has all that is tested, and this one a sample of some of it."""
+
+ROUNDS = int(os.environ.get("RONDEL_FUZZ_ROUNDS") or (2_000 if SAMPLE else 10_000))
 """Rounds on Rondel's loop; the other loops, which prove the test, get a share of it."""
 
 
