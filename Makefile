@@ -141,6 +141,12 @@ soak-cp3%: wheel-cp3%
 	@$(@D)/bin/python $(pip_install) -r requirements/frameworks.txt
 	@touch $@
 
+.PHONY: kills
+kills: override PYTEST += tests/test_process_pool.py -k killing_workers
+kills: export RONDEL_KILLS = 1000
+kills: export PYTEST_TIMEOUT = 1800
+kills: test-$(lastword $(tested)) ## Kill a worker process under load a thousand times, and see that no other call is lost
+
 .PHONY: newer-pythons
 newer-pythons: .venv/.build requirements/newer_pythons.txt ## Bring Python 3.14 and 3.15 from Debian, for the tests
 	@$(PYTHON) $(pip_install) -r requirements/newer_pythons.txt

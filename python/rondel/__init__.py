@@ -15,11 +15,14 @@ from rondel.running import driver_report, new_event_loop, run
 
 if TYPE_CHECKING:
     from rondel.executors import ThreadPoolExecutor, ThreadPoolStats
+    from rondel.executors.processes import ProcessPoolExecutor, WorkerDied
 
 __all__ = [
     "Loop",
+    "ProcessPoolExecutor",
     "ThreadPoolExecutor",
     "ThreadPoolStats",
+    "WorkerDied",
     "__version__",
     "driver_report",
     "new_event_loop",
@@ -46,4 +49,8 @@ def __getattr__(name: str) -> Any:
         from rondel import executors
 
         return getattr(executors, name)
+    if name in ("ProcessPoolExecutor", "WorkerDied"):
+        from rondel.executors import processes
+
+        return getattr(processes, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

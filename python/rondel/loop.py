@@ -30,6 +30,7 @@ from rondel.watched import WatchedDescriptors
 
 if TYPE_CHECKING:
     from rondel.executors import ThreadPoolExecutor
+    from rondel.executors.processes.drivers import LoopDriver
 
 __all__ = ["Loop"]
 
@@ -70,6 +71,7 @@ class Loop(DebugScheduling):
             except BaseException:
                 self.close()
                 raise
+        self._drivers: dict[LoopDriver, None] = {}  # of the process pools that it drives
 
     # Running
 
@@ -84,6 +86,8 @@ class Loop(DebugScheduling):
             self._csock.install()
             self._run_turns()
         finally:
+            for driver in tuple(self._drivers):
+                driver.loop_stops()
             if not self._signal_handlers:
                 # Handlers keep the pipe between runs, as they do in asyncio.
                 self._csock.uninstall()

@@ -27,4 +27,11 @@ POOLS = {
         ("as_completed", "init", "shutdown", "thread_pool", "wait"),
         "ThreadPool",
     ),
+    "processes": Pool(
+        "ProcessPoolExecutor",
+        "process",
+        ("as_completed", "init", "process_pool", "shutdown", "wait"),
+        # Of the start methods, the one whose tests take the least time.
+        "ProcessPoolForkserver",
+    ),
 }

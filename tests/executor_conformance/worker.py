@@ -10,8 +10,10 @@ import concurrent.futures
 import json
 import sys
 import time
+import traceback
 import unittest
 from collections.abc import Iterator
+from typing import Any
 
 from executor_conformance.pools import POOLS
 
@@ -29,6 +31,18 @@ class Recorder(unittest.TextTestResult):
         super().startTest(test)
         self._began = time.monotonic()
         self.outcomes[test.id()] = "passed"
+
+    def addError(self, test: unittest.TestCase, err: Any) -> None:
+        """A test ends with an error; what it leaves must not live as long as its traceback."""
+        super().addError(test, err)
+        if isinstance(err[1], AttributeError):
+            err[1].obj = None
+        traceback.clear_frames(err[2])
+
+    def addFailure(self, test: unittest.TestCase, err: Any) -> None:
+        """A test fails."""
+        super().addFailure(test, err)
+        traceback.clear_frames(err[2])
 
     def stopTest(self, test: unittest.TestCase) -> None:
         """A test has ended."""

@@ -67,8 +67,12 @@ fn run_in_executor<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Retu
             return Ok(future);
         }
     }
-    let submit = executor.getattr(intern!(py, "submit"))?;
     let arguments = sorted.rest.tuple()?;
+    if let Some(run) = executor.getattr_opt(intern!(py, "_run_in_loop"))? {
+        // A process pool, which a running loop drives itself.
+        return run.call1((slf, (*function).clone(), arguments));
+    }
+    let submit = executor.getattr(intern!(py, "submit"))?;
     let all = std::iter::once((*function).clone()).chain(arguments.iter()).collect::<Vec<_>>();
     let source = submit.call1(PyTuple::new(py, all)?)?;
     if source.get_type().is(imported::concurrent_future_class(py)?) {
