@@ -6,10 +6,12 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Literal
 
-Contestant = Literal["rondel", "asyncio", "threads", "processes", "rondel-threads"]
+Contestant = Literal[
+    "rondel", "asyncio", "threads", "processes", "rondel-threads", "rondel-processes"
+]
 UNITS: tuple[Contestant, ...] = ("rondel", "asyncio", "threads", "processes")
 """Those that can give every unit of work a task, a thread or a process of its own."""
-POOLS: tuple[Contestant, ...] = ("rondel-threads",)
+POOLS: tuple[Contestant, ...] = ("rondel-threads", "rondel-processes")
 CONTESTANTS = UNITS + POOLS
 NAMES: dict[Contestant, str] = {
     "rondel": "asyncio on Rondel",
@@ -17,10 +19,17 @@ NAMES: dict[Contestant, str] = {
     "threads": "threads",
     "processes": "processes",
     "rondel-threads": "Rondel's threads",
+    "rondel-processes": "Rondel's processes",
 }
 
 NO_UNITS = "a pool makes calls, and has no threads or processes besides its own"
 """Why Rondel's pools do not take part where every unit has a thread or a process of its own."""
+
+TOO_MANY_INTERPRETERS = (
+    "not tried: it starts a fresh interpreter for each worker, never a fork, and so many take far "
+    "longer than the calls"
+)
+"""Why its processes do not take part where up to 100 workers do nothing but wait."""
 
 Measured = Literal["io", "blocking", "cpu", "unit"]
 """What one child process runs; ``unit`` measures cost and memory at once."""
@@ -56,7 +65,7 @@ WORKS = (
         "s",
         "a unit blocks until the server answers, in a pool of at most 100 workers, each with a "
         "connection: asyncio.to_thread, thread pools, a process pool",
-        CONTESTANTS,
+        (*UNITS, "rondel-threads"),
     ),
     Work(
         "cpu",
@@ -138,8 +147,15 @@ class Results:
 def empty(sizes: list[int]) -> list[Cell]:
     """Return a cell without samples for every work, size and contestant."""
     return [
-        Cell(work, units, contestant, [], None if contestant in work.contestants else NO_UNITS)
+        Cell(work, units, contestant, [], _why_not(work, contestant))
         for work in WORKS
         for units in sizes
         for contestant in CONTESTANTS
     ]
+
+
+def _why_not(work: Work, contestant: Contestant) -> str | None:
+    """Return why a contestant does not take part, None if it does."""
+    if contestant in work.contestants:
+        return None
+    return TOO_MANY_INTERPRETERS if work.measured_as == "blocking" else NO_UNITS

@@ -32,6 +32,7 @@ _COLOURS: dict[Contestant, tuple[str, str]] = {
     "threads": ("#009e73", "#2cc295"),
     "processes": ("#b0629a", "#d68cc0"),
     "rondel-threads": ("#e69f00", "#f5c04a"),
+    "rondel-processes": ("#56b4e9", "#8ccbf2"),
 }
 
 

@@ -39,6 +39,8 @@ def _pool(contestant: Contestant, workers: int) -> Executor:
     # What the standard library's contestants need not import.
     import rondel
 
+    if contestant == "rondel-processes":
+        return rondel.ProcessPoolExecutor(workers)
     return rondel.ThreadPoolExecutor(workers)
 
 
