@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -127,8 +127,12 @@ class FutureCall(Call):
         self.future._call = None
 
     def cancel(self) -> None:
-        """As `Call.cancel`."""
-        self.future.cancel()
+        """As `Call.cancel`; those who wait for the future are told at once."""
+        if self.future.cancel():
+            if not self.future._state.endswith("NOTIFIED"):
+                self.future.set_running_or_notify_cancel()
+        else:  # a worker had it, but died before it began
+            self.fail(CancelledError())
 
 
 class LoopCall(Call):
