@@ -96,7 +96,7 @@ class InProcess(Workload):
     metrics: tuple[Metric, ...] = (TIME,)
 
     threads: bool = False
-    """Whether it uses two threads, which may share a core or not."""
+    """Whether it uses two threads, or processes, which may share a core or not."""
 
     once: bool = False
     """Whether a process can only be measured before it has done anything."""
