@@ -127,13 +127,20 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
             )
             try:
                 thread.start()
-            except BaseException:
+            except (RuntimeError, MemoryError, OSError):
                 # Other threads, where there are any, will come to it.
                 if self._work_queue.thread_failed(call):
                     raise
-                return
-            self._threads.add(thread)
-            _workers[thread] = worker
+            except BaseException:
+                # A signal handler's: the thread has started, and nobody has waited for that.
+                self._add_thread(thread, worker)
+                raise
+            else:
+                self._add_thread(thread, worker)
+
+    def _add_thread(self, thread: threading.Thread, worker: Worker) -> None:
+        self._threads.add(thread)
+        _workers[thread] = worker
 
     def _begin_anew(self) -> None:
         self._shutdown_lock = threading.RLock()
