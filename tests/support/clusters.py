@@ -29,7 +29,8 @@ class Dask:
         self._parts: list[subprocess.Popen[bytes]] = []
         self._workers = 0
         self._start("scheduler", "--port", "0", "--scheduler-file", self._file)
-        eventually(self._file.exists, within=PATIENCE)
+        # It is there for a moment before anything is in it.
+        eventually(lambda: self._file.exists() and self._file.read_text() != "", within=PATIENCE)
         self.address: str = json.loads(self._file.read_text())["address"]
 
     def start_worker(self) -> subprocess.Popen[bytes]:
