@@ -73,7 +73,8 @@ def bad_start() -> None:
 
 def nested() -> int:
     with rondel.ProcessPoolExecutor(1) as pool:
-        return pool.submit(echo, 3).result()
+        three: int = pool.submit(echo, 3).result()
+    return three
 
 
 def descriptors() -> set[str]:
