@@ -193,7 +193,7 @@ class ProcessPoolExecutor(_Standard):
 
 def _cancelled(pool: Pool, call: LoopCall, future: asyncio.Future[Any]) -> None:
     if future.cancelled():
-        pool.cancelled(call)
+        pool.kill_for(call)
 
 
 def _chunks(arguments: Iterator[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:

@@ -83,17 +83,13 @@ class CallFuture(Future[Any]):
         with self._condition:
             if self._state != "RUNNING":
                 return self.cancelled()
-            self._state = "CANCELLED"
-            self.set_running_or_notify_cancel_locked()
+            # A running future cannot be cancelled by its own methods.
+            self._state = "CANCELLED_AND_NOTIFIED"
+            for waiter in self._waiters:
+                waiter.add_cancelled(self)
+            self._condition.notify_all()
         self._invoke_callbacks()  # type: ignore[attr-defined]
         return True
-
-    def set_running_or_notify_cancel_locked(self) -> None:
-        """Tell those who wait in `wait` and `as_completed` of the cancellation."""
-        self._state = "CANCELLED_AND_NOTIFIED"
-        for waiter in self._waiters:
-            waiter.add_cancelled(self)
-        self._condition.notify_all()
 
 
 class FutureCall(Call):
@@ -129,7 +125,7 @@ class FutureCall(Call):
     def cancel(self) -> None:
         """As `Call.cancel`; those who wait for the future are told at once."""
         if self.future.cancel():
-            if not self.future._state.endswith("NOTIFIED"):
+            if self.future._state == "CANCELLED":  # and nobody has been told
                 self.future.set_running_or_notify_cancel()
         else:  # a worker had it, but died before it began
             self.fail(CancelledError())

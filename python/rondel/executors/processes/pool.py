@@ -62,6 +62,7 @@ class Pool:
         self._idle: list[Worker] = []
         self.workers: dict[int, Worker] = {}
         self._starting = 0  # workers that are not ready
+        self._spawning = 0  # those among them that have no process yet
         self._failed_starts = 0
         self._open_calls = 0  # calls that workers have
         self._is_closing = False
@@ -99,10 +100,6 @@ class Pool:
             raise
         if self.driver is None or loop is not None:
             self._find_driver(loop)
-
-    def cancelled(self, call: Call) -> None:
-        """Do what is to be done about a call whose future was cancelled."""
-        self.kill_for(call)
 
     def kill_for(self, call: Call) -> bool:
         """Kill the worker that runs a call, if that is what cancelling means; False if not."""
@@ -174,11 +171,11 @@ class Pool:
         while True:
             with self._lock:
                 wanted = self.size if self.forks and self._queue else len(self._queue)
-                room = self.size - len(self.workers) - self._starting_unborn
+                room = self.size - len(self.workers) - self._spawning
                 if self._starting >= wanted or room <= 0 or self._broken is not None:
                     return
                 self._starting += 1
-                self._starting_unborn += 1
+                self._spawning += 1
             try:
                 self._start()
             except Exception as error:
@@ -193,9 +190,7 @@ class Pool:
                 raise
             finally:
                 with self._lock:
-                    self._starting_unborn -= 1
-
-    _starting_unborn = 0
+                    self._spawning -= 1
 
     def _start(self) -> None:
         worker, ends = connection()
@@ -432,7 +427,7 @@ class Pool:
                 if not worker.is_closing and not worker.calls:
                     worker.end_requests()
             self._idle.clear()
-            if self._is_closing and not self.workers and not self._starting_unborn:
+            if self._is_closing and not self.workers and not self._spawning:
                 self._finished.set()
                 driver = self.driver
                 if isinstance(driver, LoopDriver):
@@ -506,7 +501,7 @@ class Pool:
         self.workers.clear()
         self._idle.clear()
         self._queue.clear()
-        self._starting = self._starting_unborn = self._open_calls = 0
+        self._starting = self._spawning = self._open_calls = 0
 
 
 def _remote_error(text: str, pickled: bytes) -> BaseException:
