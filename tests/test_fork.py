@@ -61,8 +61,7 @@ FORK_WITHIN_A_RUN = """
             pass
         else:
             raise AssertionError("the parent's loop runs in the child")
-        with asyncio.Runner(loop_factory=make_loop) as runner:
-            runner.run(whole_life())
+        run(whole_life())
 
     async def main():
         parent = Parent()
@@ -71,8 +70,7 @@ FORK_WITHIN_A_RUN = """
         await parent.works()
         await parent.close()
 
-    with asyncio.Runner(loop_factory=make_loop) as runner:
-        runner.run(main())
+    run(main())
     print("done")
 """
 
@@ -147,8 +145,7 @@ FORK_AND_USE_THE_PARENTS_LOOP = """
                 raise
         await parent.close()
 
-    with asyncio.Runner(loop_factory=make_loop) as runner:
-        runner.run(main())
+    run(main())
     print("done")
 """
 
@@ -233,8 +230,7 @@ FORK_AND_END = """
         await parent.works()
         await parent.close()
 
-    with asyncio.Runner(loop_factory=make_loop) as runner:
-        runner.run(main(sys.argv[1]))
+    run(main(sys.argv[1]))
     print("done")
 """
 
@@ -275,8 +271,7 @@ FORK_UNDER_LOAD = """
                 for _ in range(LOADS):  # and be a client of the parent's
                     group.create_task(echo_once(parent.address))
 
-        with asyncio.Runner(loop_factory=make_loop) as runner:
-            runner.run(own())
+        run(own())
 
     async def main():
         parent = Parent()
@@ -301,8 +296,7 @@ FORK_UNDER_LOAD = """
         await parent.works()
         await parent.close()
 
-    with asyncio.Runner(loop_factory=make_loop) as runner:
-        runner.run(main())
+    run(main())
     print("done")
 """
 
@@ -329,8 +323,7 @@ FORK_FROM_A_THREAD = """
             await mine.works()
             await mine.close()
 
-        with asyncio.Runner(loop_factory=make_loop) as runner:
-            runner.run(own())
+        run(own())
 
     async def main():
         parent = Parent()
@@ -349,8 +342,7 @@ FORK_FROM_A_THREAD = """
         await parent.works()
         await parent.close()
 
-    with asyncio.Runner(loop_factory=make_loop) as runner:
-        runner.run(main())
+    run(main())
     print("done")
 """
 
@@ -374,8 +366,7 @@ MULTIPROCESSING = """
             await mine.close()
             return "worked"
 
-        with asyncio.Runner(loop_factory=make_loop) as runner:
-            results.send(runner.run(own()))
+        results.send(run(own()))
 
     async def main():
         parent = Parent()
@@ -400,8 +391,7 @@ MULTIPROCESSING = """
         await parent.works()
         await parent.close()
 
-    with asyncio.Runner(loop_factory=make_loop) as runner:
-        runner.run(main())
+    run(main())
     print("done")
 """
 
@@ -428,8 +418,7 @@ FORK_BY_C = """
         await parent.works()
         await parent.close()
 
-    with asyncio.Runner(loop_factory=make_loop) as runner:
-        runner.run(main())
+    run(main())
     print("done")
 """
 
@@ -451,16 +440,14 @@ FORK_BESIDE_THREADS = """
             assert await loop.getaddrinfo("localhost", 80)
 
     def live():
-        with asyncio.Runner(loop_factory=make_loop) as runner:
-            runner.run(use_threads())
+        run(use_threads())
 
     async def main():
         await use_threads()
         assert await ended(forked(live)) == 0
         await use_threads()
 
-    with asyncio.Runner(loop_factory=make_loop) as runner:
-        runner.run(main())
+    run(main())
     print("done")
 """
 

@@ -20,11 +20,14 @@ def make_loop():
     loop = new_loop(KIND)
     loop.slow_callback_duration = 60.0  # debug mode must not complain of a slow machine
     return loop
+def run(main):
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        return runner.run(main)
 """
 
 
 def command(kind: str, source: str, *arguments: str, options: tuple[str, ...]) -> list[str]:
-    """The command that runs ``source``, which finds a ``make_loop`` of that kind."""
+    """The command that runs ``source``, which finds a ``make_loop`` of that kind, and a ``run``."""
     program = PRELUDE.format(kind=kind) + textwrap.dedent(source)
     return [sys.executable, *options, "-c", program, *arguments]
 
