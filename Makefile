@@ -109,7 +109,7 @@ wheel-cp3%: .venvs/cp3%/.test .venv/.build
 	@$(venv)/bin/python $(pip_install) --force-reinstall --no-deps target/cp3$*/wheels/*.whl
 
 # Of several Pythons the last has everything; the others leave out what hardly depends on the Python: all but a share of
-# the random rounds, and frameworks on asyncio's loop, which prove the tests.
+# the random rounds, frameworks and examples on asyncio's loop, which prove the tests, and tests of the tests' own tools.
 test-cp3%: sample = $(if $(filter cp3$*,$(lastword $(tested))),,RONDEL_TESTS_SAMPLE=1)
 test-cp3%: wheel-cp3%
 	@mkdir -p $(REPORTS)

@@ -46,6 +46,10 @@ LONGEST = {
     *("frameworks", "past_one_machine"),
 }
 """Files, or folders of them, whose tests take seconds each; they run last."""
+IN_NO_SAMPLE = {"test_benches.py", "test_conformance_judge.py", "test_soak.py"}
+"""Files that test the tests' own tools: one Python is enough."""
+ON_RONDEL_IN_A_SAMPLE = {"test_examples.py", "test_examples_mirror.py"}
+"""Files whose programs take seconds each, for which asyncio's own loop need not be asked twice."""
 STDERR = pytest.StashKey[int]()
 
 
@@ -78,6 +82,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(120))
+        if SAMPLE and is_left_to_the_whole(item):
+            item.add_marker(pytest.mark.skip(reason="the run that is no sample has it"))
+
+
+def is_left_to_the_whole(item: pytest.Item) -> bool:
+    """Whether a sample does without a test."""
+    if item.path.name in ON_RONDEL_IN_A_SAMPLE:
+        callspec = getattr(item, "callspec", None)
+        return callspec is not None and callspec.params.get("kind") == STDLIB
+    return item.path.name in IN_NO_SAMPLE
 
 
 def pytest_collection_finish() -> None:
