@@ -356,6 +356,21 @@ def test_all_workers_can_be_ended_at_once(method: str) -> None:
     pool.shutdown()
 
 
+def test_a_shutdown_may_meet_the_end_of_the_pools_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = rondel.ProcessPoolExecutor(2)
+    assert pool.submit(echo, 1).result() == 1
+    driver: Any = pool._pool.driver
+    pool.kill_workers()
+    wake = os.eventfd_write
+
+    def wake_late(descriptor: int, count: int) -> None:
+        driver.thread.join(0.5)  # which it must not do with the descriptor that is written to
+        wake(descriptor, count)
+
+    monkeypatch.setattr(os, "eventfd_write", wake_late)
+    pool.shutdown()
+
+
 def run_program(tmp_path: Path, text: str, *command: str, stdin: bool = False) -> str:
     program = tmp_path / "program.py"
     program.write_text(text)

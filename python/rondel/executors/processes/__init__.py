@@ -186,9 +186,8 @@ class ProcessPoolExecutor(_Standard):
         self._end_workers("kill")
 
     def _end_workers(self, signal: Literal["terminate", "kill"]) -> None:
-        self._pool.cancel_queued(spare=False)
         self._pool.close()
-        self._pool.signal_workers(signal)
+        self._pool.end_workers(signal)
 
 
 def _cancelled(pool: Pool, call: LoopCall, future: asyncio.Future[Any]) -> None:

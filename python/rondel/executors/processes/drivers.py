@@ -128,6 +128,9 @@ class ThreadDriver(Driver):
         self._calls: dict[int, Callable[[], object]] = {}
         self.successor: Loop | None = None
         self.thread: threading.Thread | None = None
+        # Held to wake and to close: once closed, the number is somebody else's. Reentrant, for
+        # signal handlers.
+        self._closing = threading.RLock()
         self._closed = False
 
     def start(self) -> None:
@@ -166,8 +169,9 @@ class ThreadDriver(Driver):
 
     def wake(self) -> None:
         """As `Driver.wake`."""
-        if not self._closed:
-            os.eventfd_write(self._wakeup, 1)
+        with self._closing:
+            if not self._closed:
+                os.eventfd_write(self._wakeup, 1)
 
     def run(self) -> None:
         """Drive the pool from this thread, until it is done."""
@@ -183,12 +187,14 @@ class ThreadDriver(Driver):
                     elif descriptor in self._calls:
                         self._calls[descriptor]()
         finally:
-            self._closed = True
-            self._selector.close()
-            os.close(self._wakeup)
+            with self._closing:
+                self._closed = True
+                self._selector.close()
+                os.close(self._wakeup)
 
     def forsake(self) -> None:
         """Close what a forked child has inherited."""
-        self._closed = True
-        self._selector.close()
-        os.close(self._wakeup)
+        if not self._closed:
+            self._closed = True
+            self._selector.close()
+            os.close(self._wakeup)

@@ -66,6 +66,7 @@ class Pool:
         self._failed_starts = 0
         self._open_calls = 0  # calls that workers have
         self._is_closing = False
+        self._ends_workers = False  # they have been told to end: no other takes over their calls
         self._broken: BaseException | None = None
         self._finished = threading.Event()
         self.driver: Driver | None = None
@@ -75,6 +76,10 @@ class Pool:
     def is_broken(self) -> bool:
         """Whether the pool has given up."""
         return self._broken is not None
+
+    @property
+    def _gives_up(self) -> bool:
+        return self._ends_workers or self._broken is not None
 
     # Calls
 
@@ -172,7 +177,7 @@ class Pool:
             with self._lock:
                 wanted = self.size if self.forks and self._queue else len(self._queue)
                 room = self.size - len(self.workers) - self._spawning
-                if self._starting >= wanted or room <= 0 or self._broken is not None:
+                if self._starting >= wanted or room <= 0 or self._gives_up:
                     return
                 self._starting += 1
                 self._spawning += 1
@@ -297,7 +302,9 @@ class Pool:
             again = [call for number, call in worker.calls if not 0 < number <= begun]
             self._open_calls -= len(worker.calls)
             worker.calls.clear()
-            self._queue.extendleft(reversed(again))
+            if not self._ends_workers:
+                self._queue.extendleft(reversed(again))
+                again = []
             if not worker.is_ready:
                 self._starting -= 1
                 if not any(other.is_ready for other in self.workers.values()):
@@ -306,6 +313,8 @@ class Pool:
         died = WorkerDied(worker.pid, code)
         for call in lost:
             call.fail(died)
+        for call in again:
+            call.cancel()
         if worker.unfit is not None:
             self._break(worker.unfit)
         elif self._failed_starts >= STARTS:
@@ -365,7 +374,8 @@ class Pool:
         """Whether a thread need not wait any longer."""
         with self._lock:
             if self._finished.is_set():
-                self.driver = None
+                if driver.thread is None:
+                    self.driver = None  # else it stays, for `join` to wait for the thread
                 return True
             successor = driver.successor
             if successor is None or self._queue or self._open_calls or self._is_closing:
@@ -481,9 +491,14 @@ class Pool:
                 return  # a callback of a future: it cannot wait for itself
             else:
                 driver.thread.join()
+                if self._finished.is_set():
+                    return
 
-    def signal_workers(self, signal: Literal["terminate", "kill"]) -> None:
-        """Send a signal to each worker."""
+    def end_workers(self, signal: Literal["terminate", "kill"]) -> None:
+        """Cancel what no worker has begun, and send a signal to each."""
+        with self._lock:
+            self._ends_workers = True
+        self.cancel_queued(spare=False)
         with self._lock:
             for worker in self.workers.values():
                 if worker.process is not None:
