@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from rondel.loop import RESOLVERS, Loop
 from support.certificates import Certificates
 
 THREADS = 4
@@ -42,8 +43,12 @@ class House:
         """Start everything."""
         loop = asyncio.get_running_loop()
         loop.set_default_executor(self.executor)
+        # All threads that there will be, so that none is new later.
         together = threading.Barrier(THREADS)
         await asyncio.gather(*(loop.run_in_executor(None, together.wait) for _ in range(THREADS)))
+        assert isinstance(loop, Loop)
+        together = threading.Barrier(RESOLVERS)
+        await asyncio.gather(*(loop._in_resolver(together.wait) for _ in range(RESOLVERS)))
 
         tcp = await loop.create_server(Echo, "127.0.0.1", 0, backlog=1000)
         lines = await asyncio.start_server(shout, "127.0.0.1", 0, backlog=1000)

@@ -58,6 +58,8 @@ class Pool:
         self._calls_per_worker = calls_per_worker
         self._cancel = cancel
         self._lock = threading.RLock()
+        # Held while workers are started, never asked for by who holds the other one.
+        self._growing = threading.RLock()
         self._queue: deque[Call] = deque()
         self._idle: list[Worker] = []
         self.workers: dict[int, Worker] = {}
@@ -172,30 +174,34 @@ class Pool:
     # Workers
 
     def _grow(self) -> None:
-        """Start the workers that the queue asks for."""
-        while True:
-            with self._lock:
-                wanted = self.size if self.forks and self._queue else len(self._queue)
-                room = self.size - len(self.workers) - self._spawning
-                if self._starting >= wanted or room <= 0 or self._gives_up:
-                    return
-                self._starting += 1
-                self._spawning += 1
-            try:
-                self._start()
-            except Exception as error:
-                with self._lock:
-                    self._starting -= 1
-                    if self.workers:
-                        return  # the others go on
-                    in_driver = self.driver is not None
-                if in_driver:
-                    self._break(error)
-                    return
-                raise
-            finally:
-                with self._lock:
-                    self._spawning -= 1
+        """Start the workers that the queue asks for; wait for those that another thread starts."""
+        with self._growing:
+            while self._wants_worker():
+                try:
+                    self._start()
+                except Exception as error:
+                    with self._lock:
+                        self._starting -= 1
+                        if self.workers:
+                            return  # the others go on
+                        in_driver = self.driver is not None
+                    if in_driver:
+                        self._break(error)
+                        return
+                    raise
+                finally:
+                    with self._lock:
+                        self._spawning -= 1
+
+    def _wants_worker(self) -> bool:
+        with self._lock:
+            wanted = self.size if self.forks and self._queue else len(self._queue)
+            room = self.size - len(self.workers) - self._spawning
+            if self._starting >= wanted or room <= 0 or self._gives_up:
+                return False
+            self._starting += 1
+            self._spawning += 1
+            return True
 
     def _start(self) -> None:
         worker, ends = connection()
@@ -507,6 +513,7 @@ class Pool:
     def forget(self) -> None:
         """Begin anew in a forked child: workers and calls are the parent's."""
         self._lock = threading.RLock()
+        self._growing = threading.RLock()
         self._finished = threading.Event()
         for worker in self.workers.values():
             worker.forsake()
