@@ -1,7 +1,7 @@
 """Print the closing line of each test run in a folder of logs, and the sum of all.
 
 Usage: closing_lines.py FOLDER, with one ``NAME.log`` a run, written by pytest, cargo nextest,
-cargo test, the judge of conformance or the soak. The exit code is 1 when a run failed a test or
+cargo test, a judge of conformance or the soak. The exit code is 1 when a run failed a test or
 never got to its closing line, or when there was none.
 """
 
@@ -12,12 +12,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-# pytest's, cargo nextest's, cargo test's (one for each binary), the judge's, and the soak's.
+# pytest's, cargo nextest's, cargo test's (one for each binary), the judges', and the soak's.
 CLOSING = re.compile(
     r"^=+ .*\b(?:passed|failed|errors?|skipped|deselected|no tests ran)\b.* in [\d.]+s.* =+$"
     r"|^\s*Summary \[.*\btests? run: .*$"
     r"|^test result: .*$"
-    r"|^(?:conformance|soak), Python .*$",
+    r"|^(?:conformance|executors|soak), Python .*$",
     re.MULTILINE,
 )
 COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|timed out|ignored)\b")

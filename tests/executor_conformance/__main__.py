@@ -6,10 +6,12 @@ import argparse
 import importlib.util
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,16 +54,22 @@ def run(pool: str, module: str) -> dict[str, str]:
     return outcomes or {module: "failed: there are no tests"}
 
 
-def judge(outcomes: dict[str, str], exclusions: list[Exclusion]) -> list[str]:
-    """Return what is not as it should be."""
+def judge(outcomes: dict[str, str], exclusions: list[Exclusion]) -> tuple[Counter[str], list[str]]:
+    """Return how many tests came out how, and what is not as it should be."""
+    counts: Counter[str] = Counter()
     found = []
     for test, outcome in outcomes.items():
-        excluded = any(exclusion.matches(test) for exclusion in exclusions)
-        if outcome.startswith("failed") and not excluded:
+        result = outcome.split()[0].rstrip(":")
+        excluded = [exclusion for exclusion in exclusions if exclusion.matches(test)]
+        if result == "failed" and not excluded:
             found.append(f"{test} {outcome}")
-        if outcome == "passed" and excluded:
+        if result == "passed" and excluded and not excluded[0].sometimes:
+            result = "failed"
             found.append(f"{test} passed, and must not be excluded")
-    return found
+        elif result != "skipped" and excluded:
+            result = "excluded"
+        counts[result] += 1
+    return counts, found
 
 
 def main() -> int:
@@ -70,9 +78,10 @@ def main() -> int:
     parser.add_argument("pools", nargs="*", help=f"of {', '.join(POOLS)}; all if none is named")
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), metavar="N")
     chosen = parser.parse_args()
+    title = f"executors, Python {platform.python_version()}"
     suite = importlib.util.find_spec(SUITE)
     if suite is None:
-        print(f"this Python comes without {SUITE}: executors are judged on others")
+        print(f"{title}: 0 passed, 0 failed, 1 skipped: this Python comes without {SUITE}")
         return 0
     whole = suite.submodule_search_locations is None
     began = time.monotonic()
@@ -84,15 +93,20 @@ def main() -> int:
     with ThreadPoolExecutor(chosen.jobs) as jobs:
         ran = list(jobs.map(run, *zip(*wanted, strict=True)))
     exclusions = [exclusion for exclusion in read(EXCLUSIONS) if exclusion.applies()]
-    found = []
+    total: Counter[str] = Counter()
+    differences = []
     for (name, module), outcomes in zip(wanted, ran, strict=True):
-        results = [outcome.split()[0].rstrip(":") for outcome in outcomes.values()]
-        counts = ", ".join(f"{results.count(it)} {it}" for it in dict.fromkeys(results))
-        print(f"{name:10} {module.removeprefix('test.'):44} {counts}")
-        found += judge(outcomes, exclusions)
-    took = time.monotonic() - began
-    print("\n".join(["", *found, f"{len(found)} differences in {took:.0f} s"]))
-    return 1 if found else 0
+        counts, found = judge(outcomes, exclusions)
+        summary = ", ".join(f"{count} {result}" for result, count in counts.items())
+        print(f"{name:10} {module.removeprefix('test.'):44} {summary}")
+        total += counts
+        differences += found
+    print("\n".join(["", *differences]))
+    print(
+        f"{title}: {total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped, "
+        f"{total['excluded']} excluded in {time.monotonic() - began:.0f} s"
+    )
+    return 1 if differences else 0
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ class Recorder(unittest.TextTestResult):
         super().stopTest(test)
         for failed, how in self.failures + self.errors:
             took = time.monotonic() - self._began
-            self.outcomes[failed.id()] = f"failed after {took:.1f} s\n{how}"
+            if self.outcomes.get(failed.id(), "passed") == "passed":
+                self.outcomes[failed.id()] = f"failed after {took:.1f} s\n{how}"
         for skipped, reason in self.skipped:
             self.outcomes[skipped.id()] = f"skipped: {reason}"
 
