@@ -144,7 +144,6 @@ soak-cp3%: wheel-cp3%
 .PHONY: kills
 kills: override PYTEST += tests/test_process_pool.py -k killing_workers
 kills: export RONDEL_KILLS = 1000
-kills: export PYTEST_TIMEOUT = 1800
 kills: test-$(lastword $(tested)) ## Kill a worker process under load a thousand times, and see that no other call is lost
 
 .PHONY: newer-pythons

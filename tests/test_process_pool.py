@@ -21,54 +21,19 @@ from typing import Any
 import pytest
 import rondel
 from support.child import environment
+from support.worker_calls import (
+    bad_start,
+    count_to,
+    echo,
+    end,
+    fail,
+    unloadable,
+    unpicklable,
+    write_and_wait,
+)
 
 ROUNDS = int(os.environ.get("RONDEL_KILLS", "8"))
 """How often a worker is killed under load; `make kills` does it a thousand times."""
-
-
-def echo(value: Any) -> Any:
-    return value
-
-
-def length(value: Any) -> int:
-    return len(value)
-
-
-def fail() -> None:
-    raise LookupError("in the worker")
-
-
-def end(sig: int) -> None:
-    os.kill(os.getpid(), sig)
-    time.sleep(60)
-
-
-def write_and_wait(path: str) -> None:
-    Path(path).write_text(str(os.getpid()))
-    time.sleep(60)
-
-
-def count_to(path: str, number: int) -> int:
-    with open(path, "a") as file:
-        file.write(f"{number}\n")
-    return number
-
-
-def unpicklable() -> Any:
-    return lambda: None
-
-
-class Unloadable(Exception):
-    def __init__(self, one: int, two: int) -> None:
-        super().__init__("cannot be made again from this")
-
-
-def unloadable() -> None:
-    raise Unloadable(1, 2)
-
-
-def bad_start() -> None:
-    raise OSError("not today")
 
 
 def nested() -> int:
@@ -79,6 +44,14 @@ def nested() -> int:
 
 def descriptors() -> set[str]:
     return set(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture(autouse=True)
+def workers_do_without_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Import no main module in each worker: it would be pytest, which takes longer than a test."""
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "__spec__", None)
+    monkeypatch.delattr(main, "__file__")
 
 
 @pytest.fixture(autouse=True)
@@ -212,6 +185,7 @@ def test_a_worker_that_dies_fails_its_call_and_is_replaced(
     assert pool.submit(echo, 1).result() == 1
 
 
+@pytest.mark.timeout(120 + 3 * ROUNDS)
 def test_killing_workers_under_load_loses_no_call_but_the_killed(tmp_path: Path) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
