@@ -119,11 +119,12 @@ test-cp3%: wheel-cp3%
 .PHONY: conformance
 conformance: $(addprefix conformance-,$(tested)) ## Run CPython's own asyncio tests on Rondel (all Pythons, or PY=3.13)
 
-# Options of the judge, as `make conformance PY=3.13 JUDGE="test_events -k '*sendfile*'"`.
+# Options of the judge, as `make conformance PY=3.13 JUDGE="test_events -k '*sendfile*'"`, and of that of executors, as
+# EXECUTORS="processes --start-method spawn".
 conformance-cp3%: wheel-cp3%
 	@mkdir -p $(REPORTS)
 	@cd tests && $(CURDIR)/.venvs/cp3$*/bin/python -m conformance $(JUDGE) 2>&1 | tee ../$(REPORTS)/conformance-cp3$*.log
-	@cd tests && $(CURDIR)/.venvs/cp3$*/bin/python -m executor_conformance 2>&1 | tee ../$(REPORTS)/executors-cp3$*.log
+	@cd tests && $(CURDIR)/.venvs/cp3$*/bin/python -m executor_conformance $(EXECUTORS) 2>&1 | tee ../$(REPORTS)/executors-cp3$*.log
 	@[[ $* -gt 13 ]] || { cd tests && $(CURDIR)/.venvs/cp3$*/bin/python -m conformance.native_tasks 2>&1 | \
 		tee ../$(REPORTS)/native-tasks-cp3$*.log; }
 

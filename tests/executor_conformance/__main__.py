@@ -13,19 +13,20 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from conformance import environment
 from conformance.exclusions import Exclusion, read
 
-from executor_conformance.pools import POOLS, SUITE
+from executor_conformance.pools import FASTEST, POOLS, START_METHODS, SUITE
 
 EXCLUSIONS = Path(__file__).with_name("exclusions.toml")
 LIMIT = 120.0
 """Seconds that the tests of one module may take."""
 
 
-def run(pool: str, module: str) -> dict[str, str]:
+def run(pool: str, module: str, start_method: str) -> dict[str, str]:
     """Run the tests of a module on a pool, in an environment of their own; what came of each."""
     with tempfile.TemporaryDirectory() as folder:
         made = environment.make(Path(folder, "environment"), "stdlib")
@@ -34,7 +35,8 @@ def run(pool: str, module: str) -> dict[str, str]:
         (packages / "executors.pth").write_text(
             f"import executor_conformance.substitution as substitution; {statement}\n"
         )
-        command = [made.python, "-m", "executor_conformance.worker", pool, module]
+        command = [str(made.python), "-m", "executor_conformance.worker"]
+        command += [pool, module, start_method]
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         try:
             ran = subprocess.run(
@@ -76,6 +78,12 @@ def main() -> int:
     """Judge, print, and return the exit code."""
     parser = argparse.ArgumentParser(prog="executor_conformance", description=__doc__)
     parser.add_argument("pools", nargs="*", help=f"of {', '.join(POOLS)}; all if none is named")
+    parser.add_argument(
+        "--start-method",
+        choices=START_METHODS,
+        default=FASTEST,
+        help="of workers of process pools; forkserver, whose tests take the least time, by default",
+    )
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), metavar="N")
     chosen = parser.parse_args()
     title = f"executors, Python {platform.python_version()}"
@@ -91,7 +99,9 @@ def main() -> int:
         for module in (POOLS[name].modules[:1] if whole else POOLS[name].modules)
     ]
     with ThreadPoolExecutor(chosen.jobs) as jobs:
-        ran = list(jobs.map(run, *zip(*wanted, strict=True)))
+        ran = list(
+            jobs.map(partial(run, start_method=chosen.start_method), *zip(*wanted, strict=True))
+        )
     exclusions = [exclusion for exclusion in read(EXCLUSIONS) if exclusion.applies()]
     total: Counter[str] = Counter()
     differences = []

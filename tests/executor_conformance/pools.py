@@ -17,7 +17,7 @@ class Pool(NamedTuple):
     modules: tuple[str, ...]
     """Those of the suite, from 3.12 on, that have tests of it; before, the suite is one module."""
     tests: str
-    """What the names of its test classes begin with."""
+    """A regular expression that matches the beginning of the names of its test classes."""
 
 
 POOLS = {
@@ -31,7 +31,17 @@ POOLS = {
         "ProcessPoolExecutor",
         "process",
         ("as_completed", "init", "process_pool", "shutdown", "wait"),
-        # Of the start methods, the one whose tests take the least time.
-        "ProcessPoolForkserver",
+        "ProcessPool",
     ),
 }
+
+START_METHODS = {"forkserver": "Forkserver", "spawn": "Spawn", "fork": "Fork(?!server)"}
+"""How workers are started, and what follows in the names of process pools' test classes."""
+FASTEST = "forkserver"
+"""The start method whose tests take the least time."""
+
+
+def pattern(pool: str, start_method: str) -> str:
+    """Return what matches the names of the test classes that are about a pool."""
+    name = POOLS[pool].tests
+    return name + START_METHODS[start_method] if pool == "processes" else name

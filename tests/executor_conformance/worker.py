@@ -1,13 +1,15 @@
 """Inside an interpreter: run the tests of one module that are about one pool.
 
-Usage: ``python -m executor_conformance.worker POOL MODULE``. The last line of the output is a JSON
-object: of each test, by name, whether it "passed", was "skipped", or how it "failed".
+Usage: ``python -m executor_conformance.worker POOL MODULE START_METHOD``. The last line of the
+output is a JSON object: of each test, by name, whether it "passed", was "skipped", or how it
+"failed".
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import json
+import re
 import sys
 import time
 import traceback
@@ -15,7 +17,7 @@ import unittest
 from collections.abc import Iterator
 from typing import Any
 
-from executor_conformance.pools import POOLS
+from executor_conformance.pools import POOLS, pattern
 
 
 class Recorder(unittest.TextTestResult):
@@ -55,17 +57,18 @@ class Recorder(unittest.TextTestResult):
             self.outcomes[skipped.id()] = f"skipped: {reason}"
 
 
-def main(pool: str, module: str) -> None:
+def main(pool: str, module: str, start_method: str) -> None:
     """Run, and tell."""
     # Had the interpreter failed to do so when it started, it would have gone on with its own class.
     if getattr(concurrent.futures, POOLS[pool].class_name).__module__.partition(".")[0] != "rondel":
         raise RuntimeError("the standard library's executor is still in its place")
+    names = re.compile(pattern(pool, start_method))
 
     def tests(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
         for member in suite:
             if isinstance(member, unittest.TestSuite):
                 yield from tests(member)
-            elif type(member).__name__.startswith(POOLS[pool].tests):
+            elif names.match(type(member).__name__):
                 yield member
 
     loaded = unittest.defaultTestLoader.loadTestsFromName(module)
