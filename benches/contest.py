@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from benches.contestants import Contestant
 from benches.layouts import Layout
-from benches.workload import GROUPS, Metric, Workload
+from benches.workload import GROUPS, MORE_IS_BETTER, Metric, Workload
 
 
 class Row(NamedTuple):
@@ -110,4 +110,4 @@ class Results:
         if ours is None or theirs is None or not ours.median or not theirs.median:
             return None
         quotient = theirs.median / ours.median
-        return 1 / quotient if row.metric.unit == "/s" else quotient
+        return 1 / quotient if row.metric.unit in MORE_IS_BETTER else quotient

@@ -18,8 +18,9 @@ PEERS = "every other loop"
 class Goal(NamedTuple):
     """To be at least ``factor`` times as good as another, in workloads of those names.
 
-    Without another, to take no more than ``most`` of the row's unit. Where ``layout`` is given, on
-    that one alone.
+    Without another, to take no more than ``most`` of the row's unit, or, where that is how many
+    times as fast something is, to be at least ``factor``. Where ``layout`` is given, on that one
+    alone.
     """
 
     workloads: tuple[str, ...]
@@ -91,6 +92,7 @@ GOALS = (
     Goal(("echo-128kib-*",), PEERS, 0.97),
     *_than(UVLOOP.name, aiohttp_server=1.4, uvicorn=2, churn=1.3),
     *_than(STDLIB.name, sleeping_task=1),
+    Goal(("count-lines",), "", 1.8, layout="apart"),
     Goal(("idle-connections",), "", most=30e6),
     Goal(("startup",), STDLIB.name, 1 / 1.05),
 )
@@ -115,9 +117,13 @@ def outcomes(results: Results) -> list[Outcome]:
 
 
 def _outcome(results: Results, row: Row, goal: Goal) -> Outcome:
+    cell = results.cell(row, goal.contestant)
+    median = cell.median if cell else None
+    if not goal.against and goal.factor:
+        shown = "—" if median is None else f"{times(median)}x"
+        reached = None if median is None else median >= goal.factor
+        return Outcome(row, goal.contestant, f"{goal.factor:.2f}x one process", shown, reached)
     if not goal.against:
-        cell = results.cell(row, goal.contestant)
-        median = cell.median if cell else None
         wanted = f"at most {_megabytes(goal.most)}"
         reached = None if median is None else median <= goal.most
         return Outcome(row, goal.contestant, wanted, _megabytes(median), reached)

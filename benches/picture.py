@@ -14,7 +14,7 @@ from rondel.compare import svg
 from benches import table
 from benches.contest import Cell, Results, Row, times
 from benches.contestants import UVLOOP, Contestant
-from benches.workload import GROUPS, InProcess
+from benches.workload import GROUPS, MORE_IS_BETTER, InProcess
 
 _WIDTH = 960
 _MARGIN = 32
@@ -151,7 +151,7 @@ def _row(results: Results, row: Row, top: float) -> Iterator[str]:
 def _goodness(cell: Cell, value: float | None) -> float | None:
     if not value:
         return None
-    return value if cell.row.metric.unit == "/s" else 1 / value
+    return value if cell.row.metric.unit in MORE_IS_BETTER else 1 / value
 
 
 def _label(results: Results, row: Row, cell: Cell) -> str:

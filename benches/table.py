@@ -72,7 +72,9 @@ def absent(results: Results) -> list[str]:
 
 
 def quantity(value: float, unit: Unit) -> str:
-    """Return a number and its unit, as "12.3 µs", "1.23 MiB" or "45.6 k/s"."""
+    """Return a number and its unit, as "12.3 µs", "1.23 MiB", "45.6 k/s" or "1.90 x"."""
+    if unit == "x":
+        return f"{text.number(value)} x"
     if unit != "/s":
         return text.quantity(value, unit)
     for name, factor in (("M/s", 1e6), ("k/s", 1e3)):

@@ -9,8 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-Unit = Literal["s", "bytes", "/s"]
-"""Seconds and bytes, of which less is better, or how many in a second, of which more is."""
+Unit = Literal["s", "bytes", "/s", "x"]
+"""Seconds and bytes, of which less is better, or how many in a second, or how many times as fast as
+what the workload compares itself with, of which more is."""
+
+MORE_IS_BETTER = ("/s", "x")
 
 
 GROUPS = {
@@ -42,6 +45,9 @@ TIME = Metric("time", "", "s")
 """Seconds for one operation."""
 
 MEMORY = Metric("memory", "", "bytes")
+
+GAIN = Metric("gain", "", "x")
+"""How many times as fast as without."""
 
 RATE = Metric("rate", "", "/s")
 """Replies in a second."""

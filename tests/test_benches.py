@@ -239,14 +239,15 @@ def test_who_spins_is_rondel_and_does_so() -> None:
     loop.close()
 
 
-def results(*medians: tuple[str, Contestant, float]) -> Results:
+def results(*medians: tuple[str, Contestant, float], layout: str = "alone") -> Results:
     """Results of one round, in which nobody else took part."""
+    on = layouts.alone()._replace(name=layout)
     workloads = {workload.name: workload for workload in WORKLOADS}
     names = dict.fromkeys(name for name, _, _ in medians)
     contestants = dict.fromkeys(contestant for _, contestant, _ in medians)
-    made = Results([(workloads[name], layouts.alone()) for name in names], list(contestants))
+    made = Results([(workloads[name], on) for name in names], list(contestants))
     for name, contestant, median in medians:
-        cell, *_ = made.of(workloads[name], layouts.alone(), contestant)
+        cell, *_ = made.of(workloads[name], on, contestant)
         cell.samples.append(median)
     made.environment.update(python="", kernel="", machine="", cpus=1, rounds=1, finished="")
     return made
@@ -279,6 +280,13 @@ def test_goals_are_judged_by_the_ratios() -> None:
     assert judged["call-soon"].reached is False
     assert judged["call-soon"].goal == "6.00x uvloop"
     assert judged["idle-connections"].reached is True
+
+
+def test_a_goal_may_be_a_gain_over_one_process() -> None:
+    (gained,) = goals.outcomes(results(("count-lines", RONDEL, 1.9), layout="apart"))
+    assert (gained.goal, gained.value, gained.reached) == ("1.80x one process", "1.90x", True)
+    (missed,) = goals.outcomes(results(("count-lines", RONDEL, 1.7), layout="apart"))
+    assert missed.reached is False
 
 
 def test_being_slower_than_the_standard_library_is_always_told() -> None:
