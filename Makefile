@@ -147,6 +147,12 @@ kills: override PYTEST += tests/test_process_pool.py -k killing_workers
 kills: export RONDEL_KILLS = 1000
 kills: test-$(lastword $(tested)) ## Kill a worker process under load a thousand times, and see that no other call is lost
 
+.PHONY: endings
+endings: endings-$(lastword $(tested)) ## End pools in every state and every way, and see that it takes a second at most and leaves nothing
+
+endings-cp3%: wheel-cp3%
+	@cd tests && ../.venvs/cp3$*/bin/python -W error -m pool_endings
+
 .PHONY: newer-pythons
 newer-pythons: .venv/.build requirements/newer_pythons.txt ## Bring Python 3.14 and 3.15 from Debian, for the tests
 	@$(PYTHON) $(pip_install) -r requirements/newer_pythons.txt

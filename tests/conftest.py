@@ -46,8 +46,12 @@ LONGEST = {
     *("frameworks", "past_one_machine"),
 }
 """Files, or folders of them, whose tests take seconds each; they run last."""
-IN_NO_SAMPLE = {"test_benches.py", "test_conformance_judge.py", "test_soak.py"}
-"""Files that test the tests' own tools: one Python is enough."""
+IN_NO_SAMPLE = {
+    *("test_benches.py", "test_conformance_judge.py", "test_soak.py"),
+    "test_pool_endings.py",
+}
+"""Files that test the tests' own tools, or what the tests of pools have in short: one Python is
+enough."""
 ON_RONDEL_IN_A_SAMPLE = {"test_examples.py", "test_examples_mirror.py"}
 """Files whose programs take seconds each, for which asyncio's own loop need not be asked twice."""
 STDERR = pytest.StashKey[int]()
