@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         shutdown_makes_what_is_queued_or_cancels_it_and_takes_no_more,
         shutdown_leaves_no_process_and_no_descriptor,
         the_end_of_run_ends_calls_and_kills_workers,
-        a_dropped_executor_finishes_what_it_has,
+        a_dropped_executor_finishes_what_it_has_and_leaves_nothing,
         processes_are_replaced_after_so_many_calls,
         what_is_not_registered_or_cannot_be_written_is_an_error,
         a_worker_can_have_workers,
@@ -393,14 +393,24 @@ fn the_end_of_run_ends_calls_and_kills_workers() {
     });
 }
 
-fn a_dropped_executor_finishes_what_it_has() {
+fn a_dropped_executor_finishes_what_it_has_and_leaves_nothing() {
     run(async {
-        let calls: Vec<_> = {
+        let before = open_descriptors();
+        let (id, calls) = {
             let pool = pool_of(1);
-            (0..5).map(|number| pool.submit(square, number)).collect()
+            let calls: Vec<_> = (0..5).map(|number| pool.submit(square, number)).collect();
+            (pool.submit(own_id, ()), calls)
         };
         let results = gather(calls).await.into_iter().map(Result::unwrap);
         assert!(results.eq((0..5).map(|number| number * number)));
+        let id = id.await.unwrap();
+        timeout(Duration::from_secs(20), async {
+            while exists(id) || open_descriptors() != before {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await
+        .unwrap();
     });
 }
 
