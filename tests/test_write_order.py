@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import pytest
 from support.leaks import Ledger
@@ -96,6 +98,26 @@ async def test_writes_of_one_turn_from_several_callbacks(loop: Loop) -> None:
             loop.call_soon(transport.write, b"%02d" % number)
         loop.call_soon(transport.close)
         assert await receive_all(loop, peer) == b"".join(b"%02d" % n for n in range(20))
+
+
+async def test_much_that_many_write_in_one_turn_does_not_wait_for_its_end(loop: Loop) -> None:
+    """The first of them has its answer while the turn goes on with the others."""
+    arrived: list[bool] = []
+
+    def look(peer: socket.socket) -> None:
+        readable, _, _ = select.select([peer], [], [], 10)
+        arrived.append(readable == [peer])
+
+    async with AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(connected(loop)) for _ in range(8)]
+        for transport, _, _ in connections:
+            loop.call_soon(transport.write, bytes(16 * 1024))
+        loop.call_soon(look, connections[0][2])
+        await turns(1)
+        assert arrived == [True]
+        for transport, _, peer in connections:
+            transport.close()
+            assert await receive_all(loop, peer) == bytes(16 * 1024)
 
 
 async def test_connection_made_may_write_and_close(loop: Loop) -> None:

@@ -22,7 +22,7 @@ pub(crate) use watch::descriptor;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pyo3::PyVisit;
@@ -42,6 +42,11 @@ use crate::task::CurrentTask;
 use crate::transport::receive::ReceiveBuffer;
 use crate::transport::stream::StreamTransport;
 use overrides::Overrides;
+
+/// When the transports of a turn hold more bytes than this together, those that have run so far
+/// send before the next callback: held data goes cold, and memory that grows by a turn's worth and
+/// shrinks again is given back to the system and faulted in anew, turn by turn.
+const MOST_UNFLUSHED: usize = 64 * 1024;
 
 /// What a loop is made of while it is open.
 pub(crate) struct Open {
@@ -66,6 +71,8 @@ pub(crate) struct LoopCore {
     /// `loop.get_debug()`, to be read per call.
     debug: AtomicBool,
     running: AtomicBool,
+    /// About how many bytes the transports to flush hold.
+    unflushed: AtomicUsize,
     overrides: Overrides,
     current_task: CurrentTask,
     /// Whether a task factory makes this loop's tasks.
@@ -172,6 +179,20 @@ impl LoopCore {
         }));
     }
 
+    /// Counts bytes that a transport holds until it is flushed.
+    #[inline]
+    pub(crate) fn count_unflushed(&self, len: usize) {
+        // Nobody else counts meanwhile: it is done with the GIL held.
+        let unflushed = self.unflushed.load(Ordering::Relaxed).saturating_add(len);
+        self.unflushed.store(unflushed, Ordering::Relaxed);
+    }
+
+    /// Whether so much is held that it is not to wait for the end of the batch.
+    #[inline]
+    fn holds_much(&self) -> bool {
+        self.unflushed.load(Ordering::Relaxed) > MOST_UNFLUSHED
+    }
+
     #[inline]
     fn has_to_flush(&self, py: Python<'_>) -> bool {
         self.open.with(py, |open| open.as_ref().is_some_and(|open| !open.to_flush.is_empty()))
@@ -179,6 +200,7 @@ impl LoopCore {
 
     /// The transports to flush, if there are any; the vector is to be given back.
     fn take_to_flush(&self, py: Python<'_>) -> Option<Vec<Py<StreamTransport>>> {
+        self.unflushed.store(0, Ordering::Relaxed);
         self.open.with(py, |open| {
             let open = open.as_mut().filter(|open| !open.to_flush.is_empty())?;
             open.engine.look_next();
@@ -250,6 +272,7 @@ impl LoopCore {
             open: AttachedCell::new(Some(open)),
             debug: AtomicBool::new(false),
             running: AtomicBool::new(false),
+            unflushed: AtomicUsize::new(0),
             overrides: Overrides::of(class)?,
             current_task: CurrentTask::default(),
             has_task_factory: AtomicBool::new(false),

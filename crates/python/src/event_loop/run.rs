@@ -101,6 +101,12 @@ struct PythonDoor<'a, 'py> {
 }
 
 impl PythonDoor<'_, '_> {
+    fn flush(&self) -> PyResult<()> {
+        let core = self.core.get();
+        // What is sent may be reported to a protocol.
+        core.flush(self.core.py(), || core.current_task().leave(self.core))
+    }
+
     /// Runs one callback and reports it if it took too long.
     #[cold]
     fn call_in_debug(&self, callback: &Callback) -> PyResult<()> {
@@ -163,6 +169,7 @@ impl Door for PythonDoor<'_, '_> {
             callback.run(self.core)
         };
         match ran {
+            Ok(()) if self.core.get().holds_much() => self.flush(),
             Ok(()) => Ok(()),
             Err(error) => report_stray(self.core, error),
         }
@@ -170,12 +177,7 @@ impl Door for PythonDoor<'_, '_> {
 
     #[inline]
     fn batch_ran(&self) -> PyResult<()> {
-        let core = self.core.get();
-        if !core.has_to_flush(self.core.py()) {
-            return Ok(());
-        }
-        // What is sent may be reported to a protocol.
-        core.flush(self.core.py(), || core.current_task().leave(self.core))
+        if self.core.get().has_to_flush(self.core.py()) { self.flush() } else { Ok(()) }
     }
 }
 

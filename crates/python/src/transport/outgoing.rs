@@ -68,12 +68,14 @@ impl Outgoing {
         self.len == 0
     }
 
-    pub(crate) fn push(&mut self, py: Python<'_>, piece: Piece) {
+    /// Appends a piece, and returns its length.
+    pub(crate) fn push(&mut self, py: Python<'_>, piece: Piece) -> usize {
         let len = piece.as_slice(py).len();
         if len > 0 {
             self.len += len;
             self.pieces.push_back(piece);
         }
+        len
     }
 
     pub(crate) fn clear(&mut self) {

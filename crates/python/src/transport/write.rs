@@ -1,9 +1,9 @@
 //! Writing. What callbacks write during a turn leaves together when their batch has run: a
 //! response written as headers and then body is one segment and one system call.
 //!
-//! What must not wait does not: a large amount goes out at once, and so does everything when
-//! somebody closes, half-closes, aborts, or asks how much is waiting. What the kernel does not
-//! take waits for the socket to become writable.
+//! What must not wait does not: a large amount goes out at once (of many transports together, when
+//! the callback returns), and so does everything when somebody closes, half-closes, aborts, or asks
+//! how much is waiting. What the kernel does not take waits for the socket to become writable.
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
@@ -53,8 +53,8 @@ impl StreamTransport {
         }
         match Piece::of(data) {
             Ok(piece) => {
-                this.with(py, |state| state.outgoing.push(py, piece));
-                Self::written(slf)
+                let len = this.with(py, |state| state.outgoing.push(py, piece));
+                Self::written(slf, len)
             }
             // Memory that is no row of bytes fails like a send, as in asyncio, which tries.
             Err(error) => lifetime::fatal_error(slf, error, WRITE_FAILED),
@@ -99,8 +99,9 @@ impl StreamTransport {
         if lifetime::is_late_write(base(slf), py)? {
             return Ok(());
         }
-        this.with(py, |state| pieces.into_iter().for_each(|piece| state.outgoing.push(py, piece)));
-        Self::written(slf)
+        let len = this
+            .with(py, |state| pieces.into_iter().map(|piece| state.outgoing.push(py, piece)).sum());
+        Self::written(slf, len)
     }
 
     /// Ends the sending half when everything written is sent; reading goes on.
@@ -175,8 +176,8 @@ impl StreamTransport {
         if waits { Err(PyRuntimeError::new_err(busy)) } else { Ok(()) }
     }
 
-    /// Something was appended: sends it now, or at the end of the batch.
-    fn written(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// So many bytes were appended: sends them now, or at the end of the batch.
+    fn written(slf: &Bound<'_, Self>, len: usize) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         let base = base(slf);
@@ -185,9 +186,12 @@ impl StreamTransport {
             let (due, unsent) = this.with(py, |state| (state.flush_is_due, state.outgoing.len()));
             if unsent > SEND_AT_ONCE.min(high) || !base.core().is_running_now() {
                 Self::flush(slf)?;
-            } else if !due {
-                this.with(py, |state| state.flush_is_due = true);
-                base.core().flush_later(py, slf.clone().unbind());
+            } else {
+                base.core().count_unflushed(len);
+                if !due {
+                    this.with(py, |state| state.flush_is_due = true);
+                    base.core().flush_later(py, slf.clone().unbind());
+                }
             }
         }
         flow_control::maybe_pause_protocol(slf)
