@@ -44,6 +44,17 @@ async def test_received_data_stays_what_it_was(loop: Loop) -> None:
         )
 
 
+async def test_messages_of_all_sizes_arrive_whole_in_any_order(loop: Loop) -> None:
+    sizes = (1, 4_095, 4_096, 100, 65_536, 65_535, 7, 262_144, 300_000, 16_384, 3, 700_000, 1)
+    async with connected(loop) as (_, protocol, peer):
+        expected = bytearray()
+        for number, size in enumerate(sizes):
+            message = (b"%d," % number * size)[:size]
+            await loop.sock_sendall(peer, message)
+            expected += message
+            assert await protocol.got(len(expected)) == expected
+
+
 async def test_pause_and_resume_reading(loop: Loop) -> None:
     async with connected(loop) as (transport, protocol, peer):
         assert transport.is_reading()
