@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import rondel
 from support.child import environment
+from support.leaks import eventually
 from support.worker_calls import (
     bad_start,
     count_to,
@@ -265,6 +266,18 @@ def test_workers_are_replaced_after_so_many_calls() -> None:
     with rondel.ProcessPoolExecutor(1, max_tasks_per_child=2) as pool:
         pids = [pool.submit(os.getpid).result() for _ in range(6)]
     assert len(set(pids)) == 3
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_a_pool_ends_by_itself_though_calls_fail_and_workers_are_replaced(workers: int) -> None:
+    pool = rondel.ProcessPoolExecutor(workers, max_tasks_per_child=1)
+    calls = [pool.submit(echo, 1), pool.submit(fail), pool.submit(echo, 3)]
+    assert calls[0].result() == 1
+    assert isinstance(calls[1].exception(), LookupError)
+    pool.shutdown(wait=False)
+    assert calls[2].result() == 3
+    assert eventually(lambda: not pool._processes, within=20)
+    pool.shutdown()
 
 
 def test_a_running_loop_is_not_forked() -> None:

@@ -22,6 +22,8 @@ class Exclusion:
     """The Pythons, as "3.13"; all of them if there is none."""
     sometimes: bool = False
     """Whether it may pass, which is an accident; the judge of the loop knows no such test."""
+    hangs: bool = False
+    """Whether it never ends, and so is not run; the judge of the loop knows no such test."""
 
     def applies(self, version: tuple[int, ...] = sys.version_info[:2]) -> bool:
         """Whether it is about a Python; about the running one, if none is named."""

@@ -19,9 +19,8 @@ from pathlib import Path
 from conformance import environment
 from conformance.exclusions import Exclusion, read
 
-from executor_conformance.pools import FASTEST, POOLS, START_METHODS, SUITE
+from executor_conformance.pools import EXCLUSIONS, FASTEST, POOLS, START_METHODS, SUITE
 
-EXCLUSIONS = Path(__file__).with_name("exclusions.toml")
 LIMIT = 120.0
 """Seconds that the tests of one module may take."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 SUITE = "test.test_concurrent_futures"
+EXCLUSIONS = Path(__file__).with_name("exclusions.toml")
 
 
 class Pool(NamedTuple):

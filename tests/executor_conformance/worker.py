@@ -1,8 +1,8 @@
 """Inside an interpreter: run the tests of one module that are about one pool.
 
 Usage: ``python -m executor_conformance.worker POOL MODULE START_METHOD``. The last line of the
-output is a JSON object: of each test, by name, whether it "passed", was "skipped", or how it
-"failed".
+output is a JSON object: of each test, by name, whether it "passed", was "skipped" or "excluded", or
+how it "failed".
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import unittest
 from collections.abc import Iterator
 from typing import Any
 
-from executor_conformance.pools import POOLS, pattern
+from conformance.exclusions import read
+
+from executor_conformance.pools import EXCLUSIONS, POOLS, pattern
 
 
 class Recorder(unittest.TextTestResult):
@@ -71,11 +73,18 @@ def main(pool: str, module: str, start_method: str) -> None:
             elif names.match(type(member).__name__):
                 yield member
 
+    hanging = [each for each in read(EXCLUSIONS) if each.hangs and each.applies()]
     loaded = unittest.defaultTestLoader.loadTestsFromName(module)
+    run, outcomes = unittest.TestSuite(), {}
+    for test in tests(loaded):
+        if any(exclusion.matches(test.id()) for exclusion in hanging):
+            outcomes[test.id()] = "excluded"
+        else:
+            run.addTest(test)
     runner = unittest.TextTestRunner(sys.stderr, verbosity=2, resultclass=Recorder)
-    result = runner.run(unittest.TestSuite(tests(loaded)))
+    outcomes.update(runner.run(run).outcomes)  # type: ignore[attr-defined]
     # On a line of its own, whatever tests have printed.
-    print("\n" + json.dumps(result.outcomes))  # type: ignore[attr-defined]
+    print("\n" + json.dumps(outcomes))
 
 
 if __name__ == "__main__":

@@ -43,10 +43,11 @@ class WorkerDied(BrokenProcessPool):
 
 def explain_main(error: BaseException) -> None:
     """Say what to do about a function of a program that workers cannot import."""
+    # Up to Python 3.13 it "can't get attribute 'name' on <module '__main__' (built-in)>", from 3.14
+    # on "module '__main__' has no attribute 'name'".
     if (
         isinstance(error, AttributeError)
-        and "__main__" in str(error)
-        and "Can't get attribute" in str(error)
+        and "module '__main__'" in str(error)
         and not getattr(sys.modules["__main__"], "__spec__", None)
     ):
         error.add_note(
