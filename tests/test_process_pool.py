@@ -47,6 +47,18 @@ def descriptors() -> set[str]:
     return set(os.listdir("/proc/self/fd"))
 
 
+def is_worker(pid: str) -> bool:
+    try:
+        return b"_rondel_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # it has ended
+
+
+def workers() -> list[str]:
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [pid for pid in children if is_worker(pid)]
+
+
 @pytest.fixture(autouse=True)
 def workers_do_without_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Import no main module in each worker: it would be pytest, which takes longer than a test."""
@@ -60,10 +72,8 @@ def nothing_is_left() -> Iterator[None]:
     asyncio.new_event_loop().close()
     before, threads = descriptors(), threading.active_count()
     yield
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    names = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children]
-    assert not [name for name in names if b"_rondel_worker" in name]
-    assert threading.active_count() == threads
+    # Nobody waits for the end of a pool that is dropped; how soon it comes is tested elsewhere.
+    assert eventually(lambda: not workers() and threading.active_count() == threads, within=20)
     assert len(descriptors()) <= len(before)
 
 
@@ -278,6 +288,45 @@ def test_a_pool_ends_by_itself_though_calls_fail_and_workers_are_replaced(worker
     assert calls[2].result() == 3
     assert eventually(lambda: not pool._processes, within=20)
     pool.shutdown()
+
+
+@pytest.mark.parametrize("ending", ["shutdown", "collected"])
+def test_what_waits_is_run_though_the_pool_has_ended_and_workers_are_replaced(ending: str) -> None:
+    pool = rondel.ProcessPoolExecutor(2, max_tasks_per_child=1)
+    calls = [pool.submit(echo, n) for n in range(6)]
+    if ending == "shutdown":
+        pool.shutdown(wait=False)
+    del pool
+    assert [call.result(60) for call in calls] == list(range(6))
+
+
+@pytest.mark.parametrize("method", ["terminate_workers", "kill_workers"])
+def test_a_pool_whose_workers_are_ended_replaces_none(method: str) -> None:
+    pool = rondel.ProcessPoolExecutor(1, max_tasks_per_child=1)
+    calls = [pool.submit(time.sleep, 0.01) for _ in range(20)]
+    calls[0].result()
+    getattr(pool, method)()
+    futures.wait(calls, 60)
+    assert all(call.done() for call in calls)
+    assert calls[-1].cancelled()
+    pool.shutdown()
+
+
+def test_a_pool_whose_workers_cannot_be_replaced_fails_what_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def cannot(*_: Any) -> Any:
+        raise OSError("no more processes")
+
+    with rondel.ProcessPoolExecutor(1, max_tasks_per_child=1) as pool:
+        first = pool.submit(time.sleep, 0.05)
+        others = [pool.submit(echo, n) for n in range(3)]
+        monkeypatch.setattr("rondel.executors.processes.start.start", cannot)
+        first.result()
+        for other in others:
+            with pytest.raises(BrokenProcessPool) as caught:
+                other.result(60)
+            assert isinstance(caught.value.__cause__, OSError)
 
 
 def test_a_running_loop_is_not_forked() -> None:

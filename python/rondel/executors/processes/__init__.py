@@ -179,15 +179,18 @@ class ProcessPoolExecutor(_Standard):
 
     def terminate_workers(self) -> None:
         """Send SIGTERM to all workers, cancel what has not begun, and shut down."""
-        self._end_workers("terminate")
+        self._force_shutdown(operation="terminate")
 
     def kill_workers(self) -> None:
         """Send SIGKILL to all workers, cancel what has not begun, and shut down."""
-        self._end_workers("kill")
+        self._force_shutdown(operation="kill")
 
-    def _end_workers(self, signal: Literal["terminate", "kill"]) -> None:
+    def _force_shutdown(self, operation: Literal["terminate", "kill"]) -> None:
+        # The name is the standard class's, whose own would be inherited otherwise.
+        if operation not in ("terminate", "kill"):
+            raise ValueError(f"Unsupported operation: {operation!r}")
         self._pool.close()
-        self._pool.end_workers(signal)
+        self._pool.end_workers(operation)
 
 
 def _cancelled(pool: Pool, call: LoopCall, future: asyncio.Future[Any]) -> None:
