@@ -6,6 +6,7 @@ use pyo3::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::PyTraverseError;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use rondel_engine::{Direction, Notify};
 use rustix::io::Errno;
@@ -26,6 +27,9 @@ pub(crate) struct Acceptor {
     event_loop: Py<LoopCore>,
     sock: Py<PyAny>,
     socket: HeldDescriptor,
+    /// Its family, type and protocol, which its connections have, too: asked for once, since the
+    /// socket module makes an enum's member at each look.
+    kind: PyOnceLock<[Py<PyAny>; 3]>,
     protocol_factory: Py<PyAny>,
     server: Py<PyAny>,
     /// At most this many connections, and at least one, are accepted per event.
@@ -60,6 +64,7 @@ impl Acceptor {
             event_loop: event_loop.clone().unbind(),
             sock: sock.clone().unbind(),
             socket: HeldDescriptor::new(fd),
+            kind: PyOnceLock::new(),
             protocol_factory,
             server,
             backlog,
@@ -170,10 +175,15 @@ impl Acceptor {
         py: Python<'py>,
         connection: OwnedFd,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let listening = self.sock.bind(py);
-        let family = listening.getattr(intern!(py, "family"))?;
-        let kind = listening.getattr(intern!(py, "type"))?;
-        let protocol = listening.getattr(intern!(py, "proto"))?;
+        let [family, kind, protocol] = self.kind.get_or_try_init(py, || {
+            let listening = self.sock.bind(py);
+            let ask = |name| listening.getattr(name).map(Bound::unbind);
+            PyResult::Ok([
+                ask(intern!(py, "family"))?,
+                ask(intern!(py, "type"))?,
+                ask(intern!(py, "proto"))?,
+            ])
+        })?;
         let class = imported::socket_class(py)?;
         let sock = class.call1((family, kind, protocol, connection.as_raw_fd()))?;
         // It is the object's now.
