@@ -448,6 +448,24 @@ def test_functions_of_a_program_run_and_it_ends(tmp_path: Path, command: tuple[s
     assert run_program(tmp_path, PROGRAM, *command) == "42\n"
 
 
+FAILING = """
+import rondel
+
+def fail():
+    raise LookupError("in the program")
+
+if __name__ == "__main__":
+    with rondel.ProcessPoolExecutor(1) as pool:
+        error = pool.submit(fail).exception()
+        print(repr(error), 'raise LookupError("in the program")' in str(error.__cause__))
+"""
+
+
+def test_errors_of_a_program_arrive_where_warnings_are_errors(tmp_path: Path) -> None:
+    said = run_program(tmp_path, FAILING, "-X", "dev", "-W", "error")
+    assert said == "LookupError('in the program') True\n"
+
+
 def test_functions_that_workers_cannot_import_are_explained(tmp_path: Path) -> None:
     assert "put it into a module" in run_program(tmp_path, PROGRAM, stdin=True)
 

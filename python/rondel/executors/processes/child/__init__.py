@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -131,12 +132,28 @@ class _Connection:
 def _described(error: BaseException) -> bytes | pickling.Pickled:
     """Pickle an exception, or what went wrong when it was pickled, with its traceback as text."""
     try:
-        text = "".join(traceback.format_exception(error))
+        text = _traceback_of(error)
         pickled = pickle.dumps(error, pickling.PROTOCOL)
     except BaseException as unpicklable:  # noqa: BLE001 - the caller raises it
-        text = "".join(traceback.format_exception(unpicklable))
+        text = _traceback_of(unpicklable)
         try:
             pickled = pickle.dumps(unpicklable, pickling.PROTOCOL)
         except BaseException:  # noqa: BLE001 - an exception's own methods fail
             pickled = pickle.dumps(pickle.PicklingError(f"{type(error)} cannot be pickled"))
     return pickling.dump((text, pickled))
+
+
+def _traceback_of(error: BaseException) -> str:
+    """Return it as text, whatever stands in the way of that.
+
+    From Python 3.15 on a warning does, where warnings are errors: it complains of the `__main__`
+    that multiprocessing makes for a spawned process.
+    """
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 - as an exception's own methods may raise it
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                return "".join(traceback.format_exception(error))
+        except Exception:  # noqa: BLE001 - the same
+            return f"{type(error).__qualname__}, of which no traceback can be shown\n"
