@@ -13,10 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import rondel
 from rondel.loop import RESOLVERS, Loop
 from support.certificates import Certificates
 
 THREADS = 4
+POOL_THREADS = 2
+WORKER_PROCESSES = 1
+"""What ends a worker gives it a call afterwards: so one worker there always is in a rest."""
 
 
 class House:
@@ -29,6 +33,8 @@ class House:
         self.server_tls = certificates.server_context()
         self.client_tls = certificates.client_context()
         self.executor = ThreadPoolExecutor(THREADS, "executor")
+        self.threads = rondel.ThreadPoolExecutor(POOL_THREADS, "pool")
+        self.processes = rondel.ProcessPoolExecutor(WORKER_PROCESSES)
         self.tcp: Any = None
         self.lines: Any = None
         self.tls: Any = None
@@ -46,6 +52,10 @@ class House:
         # All threads that there will be, so that none is new later.
         together = threading.Barrier(THREADS)
         await asyncio.gather(*(loop.run_in_executor(None, together.wait) for _ in range(THREADS)))
+        together = threading.Barrier(POOL_THREADS)
+        waits = (loop.run_in_executor(self.threads, together.wait) for _ in range(POOL_THREADS))
+        await asyncio.gather(*waits)
+        await loop.run_in_executor(self.processes, int)
         assert isinstance(loop, Loop)
         together = threading.Barrier(RESOLVERS)
         await asyncio.gather(*(loop._in_resolver(together.wait) for _ in range(RESOLVERS)))
@@ -79,6 +89,8 @@ class House:
         for sock in self._sockets:
             sock.close()
         await asyncio.sleep(0.01)
+        self.threads.shutdown()
+        self.processes.shutdown()
         await asyncio.get_running_loop().shutdown_default_executor()
 
     async def shout_after_starttls(

@@ -10,6 +10,8 @@ from asyncio.subprocess import PIPE
 from io import FileIO
 from typing import Any
 
+import rondel
+
 from soak.house import House
 from soak.network import turns
 
@@ -116,6 +118,49 @@ async def threads(house: House) -> None:
     assert await asyncio.to_thread(sum, range(number)) == number * (number - 1) // 2
 
 
+async def thread_pool(house: House) -> None:
+    """Calls in threads, by both ways, some of which are cancelled."""
+    loop = asyncio.get_running_loop()
+    calls = [loop.run_in_executor(house.threads, abs, -number) for number in range(50)]
+    submitted = house.threads.submit(divmod, 7, 2)
+    given_up = house.random.randrange(50)
+    calls[given_up].cancel()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    del calls
+    assert isinstance(results.pop(given_up), asyncio.CancelledError)
+    assert results == [number for number in range(50) if number != given_up], "results lost"
+    assert await asyncio.wrap_future(submitted) == (3, 1)
+    try:
+        await loop.run_in_executor(house.threads, int, "no number")
+    except ValueError:
+        pass
+    else:
+        raise AssertionError("an error was lost")
+
+
+async def process_pool(house: House) -> None:
+    """Calls in a process, small and large ones; now and then one ends the process."""
+    loop = asyncio.get_running_loop()
+
+    def call(function: Any, *arguments: Any) -> asyncio.Future[Any]:
+        return loop.run_in_executor(house.processes, function, *arguments)
+
+    data = house.random.randbytes(200_000)
+    sums = [call(sum, range(number)) for number in range(10)]
+    call(int).cancel()
+    if house.random.randrange(20) == 0:
+        try:
+            await call(os._exit, 3)
+        except rondel.WorkerDied as died:
+            assert died.exitcode == 3
+        else:
+            raise AssertionError("a worker outlived its end")
+    expected = [number * (number - 1) // 2 for number in range(10)]
+    assert await asyncio.gather(*sums) == expected, "results lost"
+    # Last, so that whichever worker there is in a rest has the shared memory of large values.
+    assert await call(bytes, data) == data, "bytes lost between processes"
+
+
 async def tasks(house: House) -> None:
     """Tasks that end, fail, are cancelled, and pass things on to each other."""
     queue: asyncio.Queue[int] = asyncio.Queue(3)
@@ -205,6 +250,8 @@ EXCHANGES = (
     timers,
     timeouts,
     threads,
+    thread_pool,
+    process_pool,
     tasks,
     generators,
     watchers,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from soak import samples
-from soak.house import Complaints, House
+from soak.house import WORKER_PROCESSES, Complaints, House
 from soak.samples import Sample, Series
 
 Exchange = Callable[[House], Awaitable[None]]
@@ -95,7 +95,7 @@ class Soak:
     def _is_as_at_first(self) -> bool:
         now = (samples.descriptors(), len(asyncio.all_tasks()), samples.children())
         if self._first is None:
-            return now[1:] == (1, 0)
+            return now[1:] == (1, WORKER_PROCESSES)
         return now == (self._first.descriptors, self._first.tasks, self._first.children)
 
     def _sample(self, seconds: float, busy: int) -> Sample:
