@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from rondel._rondel import __version__
 from rondel.loop import Loop
-from rondel.running import driver_report, new_event_loop, run
+from rondel.running import new_event_loop, run
 
 if TYPE_CHECKING:
+    from rondel.driver import driver_report
     from rondel.executors import ThreadPoolExecutor, ThreadPoolStats
     from rondel.executors.processes import ProcessPoolExecutor, WorkerDied
 
@@ -29,6 +30,15 @@ __all__ = [
     "run",
 ]
 
+# What not every program uses is imported by those that do, as in `concurrent.futures`.
+_MODULES = {
+    "ProcessPoolExecutor": "rondel.executors.processes",
+    "ThreadPoolExecutor": "rondel.executors",
+    "ThreadPoolStats": "rondel.executors",
+    "WorkerDied": "rondel.executors.processes",
+    "driver_report": "rondel.driver",
+}
+
 if sys.version_info < (3, 14):
     # From 3.14 on asyncio draws call graphs, of its own tasks and futures alone: loops make those.
     from rondel._rondel import Future, Task
@@ -38,19 +48,23 @@ if sys.version_info < (3, 14):
 if sys.version_info < (3, 16):
     # Policies are deprecated from Python 3.14 on, and gone from 3.16: the names are there as long
     # as they mean something, and importing them warns of nothing.
-    from rondel.policy import EventLoopPolicy, install
+    if TYPE_CHECKING:
+        from rondel.policy import EventLoopPolicy, install
 
     __all__ += ["EventLoopPolicy", "install"]
+    _MODULES |= {"EventLoopPolicy": "rondel.policy", "install": "rondel.policy"}
 
 
 def __getattr__(name: str) -> Any:
-    # Executors are imported by who uses them, as in `concurrent.futures`: not every program does.
-    if name in ("ThreadPoolExecutor", "ThreadPoolStats"):
-        from rondel import executors
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return getattr(executors, name)
-    if name in ("ProcessPoolExecutor", "WorkerDied"):
-        from rondel.executors import processes
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
 
-        return getattr(processes, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | _MODULES)

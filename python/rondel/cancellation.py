@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import socket
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -29,7 +28,7 @@ _connected: ContextVar[list[socket.socket] | None] = ContextVar("_connected", de
 
 def _takes_what(original: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
     """Make a coroutine method look like CPython's, and complain of its arguments at the call."""
-    known = inspect.signature(original).parameters.keys()
+    known = cpython.parameters(original)
 
     def decorate(method: Callable[..., Any]) -> Any:
         @functools.wraps(original)

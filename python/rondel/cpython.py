@@ -39,6 +39,7 @@ __all__ = [
     "forget_last_frame",
     "forget_unix_server",
     "mark_coroutine_function",
+    "parameters",
     "set_none_unless_cancelled",
     "socket_family",
 ]
@@ -161,13 +162,17 @@ else:
                     self.call_soon_threadsafe(future.set_exception, error)
 
 
+def parameters(function: Any) -> frozenset[str]:
+    """Return the names of a Python function's parameters, at once, unlike `inspect.signature`."""
+    code = function.__code__
+    return frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+
+
 # A server counts its connections on 3.11 and 3.12, and knows them from 3.13 on.
-_SERVER_KNOWS_TRANSPORTS = "transport" in inspect.signature(_base_events.Server._attach).parameters
+_SERVER_KNOWS_TRANSPORTS = "transport" in parameters(_base_events.Server._attach)
 
 # The argument came in a bug-fix release: not every 3.12 and 3.13 has it.
-_FORMAT_TAKES_DEBUG = (
-    "debug" in inspect.signature(_format_helpers._format_callback_source).parameters
-)
+_FORMAT_TAKES_DEBUG = "debug" in parameters(_format_helpers._format_callback_source)
 
 
 def attach_to_server(server: Any, transport: object) -> None:

@@ -11,26 +11,21 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import types
 from asyncio import base_events, constants
 from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rondel import cpython, forks, reports
-from rondel._rondel import Acceptor
-from rondel.debug import DebugScheduling
-from rondel.transport import (
-    DatagramTransport,
-    ReadPipeTransport,
-    StreamTransport,
-    WritePipeTransport,
-)
-from rondel.wakeup import SignalPipe
+from rondel._rondel import Acceptor, ForeignTimer
+from rondel.cancellation import CancellableCalls
 from rondel.watched import WatchedDescriptors
 
 if TYPE_CHECKING:
     from rondel.executors import ThreadPoolExecutor
     from rondel.executors.processes.drivers import LoopDriver
+    from rondel.transport import ReadPipeTransport, StreamTransport, WritePipeTransport
 
 __all__ = ["Loop"]
 
@@ -40,7 +35,7 @@ RESOLVERS = 8
 """Threads of a loop that resolve names, at most."""
 
 
-class Loop(DebugScheduling):
+class Loop(CancellableCalls):
     """An asyncio event loop on Rondel's engine.
 
     Everything in asyncio's "Event Loop" chapter is here, with its behaviour and its errors; beyond
@@ -83,18 +78,19 @@ class Loop(DebugScheduling):
         self._check_running()
         try:
             self._run_forever_setup()
-            self._csock.install()
             self._run_turns()
         finally:
             for driver in tuple(self._drivers):
                 driver.loop_stops()
             if not self._signal_handlers:
                 # Handlers keep the pipe between runs, as they do in asyncio.
-                self._csock.uninstall()
+                self._stop_receiving_signals(False)
             self._run_forever_cleanup()
 
     def set_debug(self, enabled: bool) -> None:
         """Switch debug mode on or off, also while the loop runs."""
+        if enabled:
+            from rondel import debug  # noqa: F401 - which native code is to find without delay
         self._set_native_debug(bool(enabled))
         super().set_debug(enabled)
 
@@ -103,6 +99,18 @@ class Loop(DebugScheduling):
         super().set_task_factory(factory)
         self._set_native_task_factory(factory is not None)
 
+    # Handles that are not native: those of debug mode, of signal handlers, and anybody's own
+
+    def _add_callback(self, handle: asyncio.Handle) -> None:
+        """Append somebody's handle to the ready queue; signal handlers come this way."""
+        if not handle.cancelled():
+            self._push_foreign(handle)
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        timer = getattr(handle, "timer", None)  # of those in debug mode
+        if isinstance(timer, ForeignTimer):
+            self._cancel_foreign_timer(timer)
+
     # Signals
 
     _ssock = None  # asyncio's other end of the pipe; ours is native
@@ -110,21 +118,21 @@ class Loop(DebugScheduling):
     def _make_self_pipe(self) -> None:
         # The engine has its own wake-up; only signals still come through a pipe.
         self._watch_signal_pipe()
-        self._csock = SignalPipe(self._signal_pipe_end)
+        # `add_signal_handler` asks it for its number, and installs that.
+        self._csock = types.SimpleNamespace(fileno=self._signal_pipe_end)
         self._internal_fds += 1
 
     def _close_self_pipe(self) -> None:
         # Before the descriptor is free for somebody else, and whatever interrupted a run's end.
-        self._csock.uninstall()
+        self._stop_receiving_signals(bool(self._signal_handlers))
         self._csock = None
         self._internal_fds -= 1
 
     def remove_signal_handler(self, sig: int) -> bool:
         """Remove the handler of a signal; False if it has none."""
         removed = super().remove_signal_handler(sig)
-        if self.is_running() and not self.is_closed():
-            # The base class has taken the pipe off with the last handler.
-            self._csock.install()
+        if not self._signal_handlers:
+            self._signals_taken_away()
         return removed
 
     # Executors
@@ -201,6 +209,8 @@ class Loop(DebugScheduling):
         server: asyncio.Server | None = None,
         context: Context | None = None,
     ) -> StreamTransport:
+        from rondel.transport import StreamTransport  # as for the others: not every program does
+
         self._ensure_fd_no_transport(sock)
         return StreamTransport(self, sock, protocol, waiter, extra, server, context)
 
@@ -212,6 +222,8 @@ class Loop(DebugScheduling):
         waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
     ) -> asyncio.DatagramTransport:
+        from rondel.transport import DatagramTransport
+
         # A socket of another class may send and receive in its own way.
         if type(sock) is not socket.socket or not DatagramTransport._supports(sock.family):
             made = super()._make_datagram_transport(sock, protocol, address, waiter, extra)
@@ -228,6 +240,8 @@ class Loop(DebugScheduling):
         waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
     ) -> ReadPipeTransport:
+        from rondel.transport import ReadPipeTransport
+
         return ReadPipeTransport(self, pipe, protocol, waiter, extra)
 
     def _make_write_pipe_transport(
@@ -237,6 +251,8 @@ class Loop(DebugScheduling):
         waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
     ) -> WritePipeTransport:
+        from rondel.transport import WritePipeTransport
+
         return WritePipeTransport(self, pipe, protocol, waiter, extra)
 
     def _make_ssl_transport(
@@ -255,6 +271,8 @@ class Loop(DebugScheduling):
         context: Context | None = None,
         **call_connection_made: bool,
     ) -> asyncio.Transport:
+        from rondel.transport import StreamTransport
+
         self._ensure_fd_no_transport(rawsock)
         tls = cpython.SSLProtocol(
             self,

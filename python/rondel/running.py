@@ -1,26 +1,15 @@
-"""Making loops, running programs on them, and saying what they run on."""
+"""Making loops and running programs on them."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import os
 from collections.abc import Coroutine
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypeVar
 
-from rondel._rondel import LoopCore, kernel_features
 from rondel.loop import Loop
 
 T = TypeVar("T")
-
-
-class DriverReport(TypedDict):
-    """What a loop runs on, as `driver_report` finds it."""
-
-    driver: str
-    kernel: str
-    features: dict[str, bool]
-    fallbacks: dict[str, str]
 
 
 def new_event_loop(*, spin: bool | float | None = None) -> Loop:
@@ -47,17 +36,3 @@ def run(
     loop_factory = functools.partial(new_event_loop, spin=spin)
     with asyncio.Runner(debug=debug, loop_factory=loop_factory) as runner:
         return runner.run(main)
-
-
-def driver_report() -> DriverReport:
-    """Probe the kernel: the driver that loops use, what it can build on, and what is missing.
-
-    ``features`` says of each whether it is there, ``fallbacks`` why one is not.
-    """
-    missing, system = kernel_features(), os.uname()
-    return {
-        "driver": LoopCore.driver,
-        "kernel": f"{system.sysname} {system.release}",
-        "features": {name: reason is None for name, reason in missing.items()},
-        "fallbacks": {name: reason for name, reason in missing.items() if reason is not None},
-    }

@@ -393,6 +393,14 @@ impl Parking {
         self.timeout == Some(Duration::ZERO)
     }
 
+    /// Looks, and does not sleep; the turn after it parks again.
+    ///
+    /// # Errors
+    /// As [`park`](Self::park).
+    pub fn look(&mut self) -> io::Result<()> {
+        self.driver.park(&mut self.events, Some(Duration::ZERO))
+    }
+
     /// Sleeps; a loop that spins does so first.
     ///
     /// # Errors

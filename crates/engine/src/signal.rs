@@ -2,12 +2,13 @@
 //! into a pipe that the loop watches (`signal-safety(7)`).
 #![allow(unsafe_code)]
 
-use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
 use signal_hook::SigId;
 use signal_hook::consts::FORBIDDEN;
 use signal_hook::flag::register_conditional_default;
@@ -60,7 +61,7 @@ fn unlisten(signal: i32) {
 
 #[derive(Debug)]
 struct WriteEnd {
-    socket: UnixStream,
+    pipe: OwnedFd,
     /// Of both ends.
     origin: Origin,
 }
@@ -68,7 +69,7 @@ struct WriteEnd {
 /// Both ends of the pipe. Signals that arrive while it is full are merged, as signals are.
 #[derive(Debug)]
 pub struct SignalPipe {
-    read: UnixStream,
+    read: OwnedFd,
     write: Arc<WriteEnd>,
     registered: Vec<(i32, SigId)>,
 }
@@ -77,11 +78,11 @@ impl SignalPipe {
     /// An empty pipe, both ends non-blocking and closed on exec.
     ///
     /// # Errors
-    /// Those of `socketpair(2)`.
+    /// Those of `pipe2(2)`.
     pub fn new() -> io::Result<Self> {
         let origin = Origin::here()?;
-        let (read, socket) = non_blocking_pair()?;
-        let write = Arc::new(WriteEnd { socket, origin });
+        let (read, pipe) = non_blocking_pipe()?;
+        let write = Arc::new(WriteEnd { pipe, origin });
         Ok(Self { read, write, registered: Vec::new() })
     }
 
@@ -89,13 +90,13 @@ impl SignalPipe {
     /// both ends keep their numbers. Of others it is not touched.
     ///
     /// # Errors
-    /// Those of `socketpair(2)`.
+    /// Those of `pipe2(2)`.
     pub fn renew(&self) -> io::Result<()> {
-        let WriteEnd { socket, origin } = &*self.write;
+        let WriteEnd { pipe, origin } = &*self.write;
         if origin.is_elsewhere() {
-            let (read, write) = non_blocking_pair()?;
+            let (read, write) = non_blocking_pipe()?;
             fork::replace(&self.read, &read)?;
-            fork::replace(socket, &write)?;
+            fork::replace(pipe, &write)?;
             origin.is_now_here();
         }
         Ok(())
@@ -108,7 +109,7 @@ impl SignalPipe {
 
     /// The end for a handler that is not ours to write signal numbers to, one byte each.
     pub fn write_fd(&self) -> RawFd {
-        self.write.socket.as_raw_fd()
+        self.write.pipe.as_raw_fd()
     }
 
     /// Has `signal` written to the pipe until the pipe is dropped, instead of its default action,
@@ -131,7 +132,7 @@ impl SignalPipe {
             register(signal, move || {
                 // What a forked child receives is not its parent's.
                 if !write.origin.is_elsewhere() {
-                    let _ = (&write.socket).write(&[number]);
+                    let _ = rustix::io::write(&write.pipe, &[number]);
                 }
             })
         }?;
@@ -145,21 +146,18 @@ impl SignalPipe {
         let mut numbers = Vec::new();
         let mut chunk = [0; 256];
         loop {
-            match (&self.read).read(&mut chunk) {
+            match rustix::io::read(&self.read, &mut chunk) {
                 Ok(0) => return numbers,
                 Ok(len) => numbers.extend_from_slice(&chunk[..len]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(Errno::INTR) => {}
                 Err(_) => return numbers,
             }
         }
     }
 }
 
-fn non_blocking_pair() -> io::Result<(UnixStream, UnixStream)> {
-    let (read, write) = UnixStream::pair()?;
-    read.set_nonblocking(true)?;
-    write.set_nonblocking(true)?;
-    Ok((read, write))
+fn non_blocking_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?)
 }
 
 impl Drop for SignalPipe {

@@ -81,6 +81,26 @@ imported! {
     sendfile_mode, PyAny, "asyncio.constants", "_SendfileMode"
 }
 imported! {
+    /// `signal.set_wakeup_fd`.
+    set_wakeup_fd, PyAny, "signal", "set_wakeup_fd"
+}
+imported! {
+    /// `call_soon` in debug mode.
+    call_soon_in_debug, PyAny, "rondel.debug", "call_soon"
+}
+imported! {
+    /// `call_soon_threadsafe` in debug mode.
+    call_soon_threadsafe_in_debug, PyAny, "rondel.debug", "call_soon_threadsafe"
+}
+imported! {
+    /// `call_at` in debug mode.
+    call_at_in_debug, PyAny, "rondel.debug", "call_at"
+}
+imported! {
+    /// Makes the handle of a watch in debug mode.
+    watching_handle_in_debug, PyAny, "rondel.debug", "watching_handle"
+}
+imported! {
     /// Our own transport as Python code completes it.
     stream_transport_class, PyType, "rondel.transport", "StreamTransport"
 }

@@ -42,6 +42,7 @@ use crate::task::CurrentTask;
 use crate::transport::receive::ReceiveBuffer;
 use crate::transport::stream::StreamTransport;
 use overrides::Overrides;
+use signals::SignalWakeUp;
 
 /// When the transports of a turn hold more bytes than this together, those that have run so far
 /// send before the next callback: held data goes cold, and memory that grows by a turn's worth and
@@ -73,6 +74,7 @@ pub(crate) struct LoopCore {
     running: AtomicBool,
     /// About how many bytes the transports to flush hold.
     unflushed: AtomicUsize,
+    signal_wake_up: SignalWakeUp,
     overrides: Overrides,
     current_task: CurrentTask,
     /// Whether a task factory makes this loop's tasks.
@@ -273,6 +275,7 @@ impl LoopCore {
             debug: AtomicBool::new(false),
             running: AtomicBool::new(false),
             unflushed: AtomicUsize::new(0),
+            signal_wake_up: SignalWakeUp::default(),
             overrides: Overrides::of(class)?,
             current_task: CurrentTask::default(),
             has_task_factory: AtomicBool::new(false),

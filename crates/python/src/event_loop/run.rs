@@ -21,6 +21,7 @@ impl LoopCore {
     /// Raises what a callback raises if it is `SystemExit` or `KeyboardInterrupt`, or what a
     /// signal handler raises. Nothing that was ready is lost: it runs with the next run.
     fn _run_turns(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().receive_signals_later();
         Self::run_by(slf, rondel_engine::run)
     }
 
@@ -146,6 +147,9 @@ impl Door for PythonDoor<'_, '_> {
         if parking.is_poll() {
             // Giving up the GIL costs more than the look.
             parking.park()
+        } else if self.core.get().begin_to_receive_signals(self.core.py()) {
+            // What arrived before is known to the interpreter alone, whose handlers run next.
+            parking.look()
         } else {
             self.core.py().detach(|| parking.park())
         }

@@ -16,6 +16,7 @@ use crate::ffi::native::method::{Method, Returned, with_arguments, without_argum
 use crate::ffi::native::object::as_base;
 use crate::ffi::owned::Owned;
 use crate::handle::{Handle, arguments_of};
+use crate::imported;
 #[cfg(Py_3_14)]
 use crate::thread_safe_handle::ThreadSafeHandle;
 use crate::timer_handle::{TimerHandle, When};
@@ -90,7 +91,7 @@ struct Scheduled<'py> {
 fn call_soon<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Returned<'py> {
     let (scheduled, _) = sorted(call, &CALL_SOON)?;
     if slf.get().is_debug() {
-        return in_debug(slf, intern!(slf.py(), "_call_soon_in_debug"), scheduled);
+        return in_debug(slf, imported::call_soon_in_debug(slf.py())?, scheduled);
     }
     schedule(slf, scheduled)
 }
@@ -98,7 +99,7 @@ fn call_soon<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Returned<'
 fn call_soon_threadsafe<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Returned<'py> {
     let (scheduled, _) = sorted(call, &CALL_SOON_THREADSAFE)?;
     let handle = if slf.get().is_debug() {
-        in_debug(slf, intern!(slf.py(), "_call_soon_threadsafe_in_debug"), scheduled)?
+        in_debug(slf, imported::call_soon_threadsafe_in_debug(slf.py())?, scheduled)?
     } else {
         schedule_from_any_thread(slf, scheduled)?
     };
@@ -222,11 +223,11 @@ fn sorted<'py, const P: usize>(
 #[cold]
 fn in_debug<'py>(
     slf: &Bound<'py, LoopCore>,
-    method: &Bound<'py, pyo3::types::PyString>,
+    function: &Bound<'py, PyAny>,
     scheduled: Scheduled<'py>,
 ) -> Returned<'py> {
     let arguments = scheduled.arguments.tuple(slf.py())?;
-    slf.call_method1(method, (scheduled.callback, arguments, scheduled.context))
+    function.call1((slf, scheduled.callback, arguments, scheduled.context))
 }
 
 #[inline(always)]
@@ -266,9 +267,9 @@ fn schedule_at<'py>(
     let py = slf.py();
     let Scheduled { callback, arguments, context } = scheduled;
     if slf.get().is_debug() {
-        let checked = intern!(py, "_call_at_in_debug");
-        return slf
-            .call_method1(checked, (when.object(py), callback, arguments.tuple(py)?, context));
+        let arguments = arguments.tuple(py)?;
+        let call = (slf, when.object(py), callback, arguments, context);
+        return imported::call_at_in_debug(py)?.call1(call);
     }
     let timer = TimerHandle::create(slf, when, callback, arguments, context)?;
     let entry = Notify::Callback(Callback::Handle(Owned::new(as_base(&timer).clone())));

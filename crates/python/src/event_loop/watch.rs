@@ -14,6 +14,7 @@ use crate::errors::os_error;
 use crate::ffi::native::object::Native;
 use crate::ffi::owned::Owned;
 use crate::handle::{Handle, arguments_in};
+use crate::imported;
 
 /// The object behind a reader or a writer, if there is one.
 type Waiter<'py> = Option<Bound<'py, PyAny>>;
@@ -132,8 +133,8 @@ impl LoopCore {
         core.with_open(py, |_| ())?;
         let number = descriptor(fd)?;
         let (handle, entry) = if core.is_debug() {
-            let checked = intern!(py, "_handle_in_debug");
-            let handle = slf.call_method1(checked, (callback, args, context))?;
+            let make = imported::watching_handle_in_debug(py)?;
+            let handle = make.call1((slf, callback, args, context))?;
             (handle.clone(), Callback::Foreign(handle.unbind()))
         } else {
             let handle = Handle::create(slf, callback, arguments_in(args), context)?;

@@ -55,6 +55,8 @@ impl Acceptor {
     ) -> PyResult<Py<Self>> {
         let py = event_loop.py();
         let fd = descriptor(&sock.call_method0(intern!(py, "fileno"))?)?;
+        // Which a connection that takes the last descriptor could not import.
+        imported::stream_transport_class(py)?;
         let context_is_shared = context.is_some();
         let context = match context {
             Some(context) => context.call_method0(intern!(py, "copy"))?,
