@@ -14,8 +14,9 @@ import json, sys
 print(json.dumps(sorted(sys.modules)))
 """
 
+# From Python 3.14 on asyncio does without typing, which is still what annotations name.
 _ASYNCIO = """\
-import asyncio
+import asyncio, typing
 async def noop(): pass
 with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
     runner.run(noop())
