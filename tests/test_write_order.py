@@ -120,6 +120,17 @@ async def test_much_that_many_write_in_one_turn_does_not_wait_for_its_end(loop: 
             assert await receive_all(loop, peer) == bytes(16 * 1024)
 
 
+@pytest.mark.parametrize("size", [1, 340, 341, 342, 512, 1023, 1024, 5000])
+async def test_three_writes_of_one_turn_whatever_their_size(loop: Loop, size: int) -> None:
+    """Small ones may leave as one piece."""
+    pieces = [bytes([number]) * size for number in (1, 2, 3)]
+    async with connected(loop) as (transport, _, peer):
+        for piece in pieces:
+            transport.write(piece)
+        transport.close()
+        assert await receive_all(loop, peer) == b"".join(pieces)
+
+
 async def test_connection_made_may_write_and_close(loop: Loop) -> None:
     class Greets(Recorder):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:

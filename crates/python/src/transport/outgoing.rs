@@ -12,6 +12,10 @@ use crate::ffi::buffer::Buffer;
 /// As many pieces as one system call takes here; the kernel's limit is 1,024 (`IOV_MAX`).
 const PIECES_PER_SEND: usize = 64;
 
+/// Several pieces of no more bytes in all are copied together: the kernel takes longer to be told
+/// of a second piece than the copy does.
+const JOINED: usize = 1024;
+
 /// One written piece.
 pub(crate) enum Piece {
     /// The caller's own bytes object: immutable, so it is kept and not copied.
@@ -93,17 +97,8 @@ impl Outgoing {
         take: impl Fn(&[IoSlice<'_>]) -> Result<usize, Errno>,
     ) -> Result<Sent, Errno> {
         while !self.is_empty() {
-            let mut slices = [IoSlice::new(&[]); PIECES_PER_SEND];
-            let mut count = 0;
-            let mut offered = 0;
-            for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-                let skip = if count == 0 { self.sent_of_first } else { 0 };
-                let bytes = &piece.as_slice(py)[skip..];
-                *slice = IoSlice::new(bytes);
-                offered += bytes.len();
-                count += 1;
-            }
-            let sent = match take(&slices[..count]) {
+            let (taken, offered) = self.offer(py, &take);
+            let sent = match taken {
                 Ok(sent) => sent,
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(Sent::Some),
                 Err(error) => return Err(error),
@@ -114,6 +109,38 @@ impl Outgoing {
             }
         }
         Ok(Sent::All)
+    }
+
+    /// Has `take` send what one system call takes; also says how many bytes that would be.
+    #[inline]
+    fn offer(
+        &self,
+        py: Python<'_>,
+        take: impl Fn(&[IoSlice<'_>]) -> Result<usize, Errno>,
+    ) -> (Result<usize, Errno>, usize) {
+        let unsent = self.pieces.iter().enumerate().map(|(index, piece)| {
+            let skip = if index == 0 { self.sent_of_first } else { 0 };
+            &piece.as_slice(py)[skip..]
+        });
+        if self.pieces.len() > 1 && self.len <= JOINED {
+            let mut joined = [0; JOINED];
+            let mut room = &mut joined[..self.len];
+            for bytes in unsent {
+                let (place, rest) = room.split_at_mut(bytes.len());
+                place.copy_from_slice(bytes);
+                room = rest;
+            }
+            return (take(&[IoSlice::new(&joined[..self.len])]), self.len);
+        }
+        let mut slices = [IoSlice::new(&[]); PIECES_PER_SEND];
+        let mut count = 0;
+        let mut offered = 0;
+        for (slice, bytes) in slices.iter_mut().zip(unsent) {
+            *slice = IoSlice::new(bytes);
+            offered += bytes.len();
+            count += 1;
+        }
+        (take(&slices[..count]), offered)
     }
 
     /// Drops the first `sent` bytes.
