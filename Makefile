@@ -127,6 +127,8 @@ conformance-cp3%: wheel-cp3%
 	@cd tests && $(CURDIR)/.venvs/cp3$*/bin/python -m executor_conformance $(EXECUTORS) 2>&1 | tee ../$(REPORTS)/executors-cp3$*.log
 	@[[ $* -gt 13 ]] || { cd tests && $(CURDIR)/.venvs/cp3$*/bin/python -m conformance.native_tasks 2>&1 | \
 		tee ../$(REPORTS)/native-tasks-cp3$*.log; }
+	@cd tests && $(CURDIR)/.venvs/cp3$*/bin/python -m conformance.synchronisation 2>&1 | \
+		tee ../$(REPORTS)/synchronisation-cp3$*.log
 
 # On one Python, the newest that is tested.
 MINUTES := 2

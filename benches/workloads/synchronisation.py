@@ -1,17 +1,29 @@
-"""Queues, locks and events: tasks that wait for each other."""
+"""Queues, locks and events: tasks that wait for each other.
+
+What is ``own`` uses the contestant's own class of the name, if its module has one, or asyncio's.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from time import process_time as clock
+from typing import Any
 
 from benches.workload import InProcess, check
 
 
-async def queue_ping_pong(count: int) -> float:
+def provided(name: str, own: bool) -> Any:
+    """Return what asyncio calls ``name``; with ``own`` that of the running loop's module."""
+    loop = asyncio.get_running_loop()
+    module = sys.modules[type(loop).__module__.partition(".")[0]] if own else asyncio
+    return getattr(module, name, getattr(asyncio, name))
+
+
+async def queue_ping_pong(count: int, own: bool = False) -> float:
     """Two tasks with a queue in each direction; one operation is a round trip."""
-    there: asyncio.Queue[int] = asyncio.Queue()
-    back: asyncio.Queue[int] = asyncio.Queue()
+    there: asyncio.Queue[int] = provided("Queue", own)()
+    back: asyncio.Queue[int] = provided("Queue", own)()
 
     async def partner() -> None:
         while True:
@@ -29,9 +41,9 @@ async def queue_ping_pong(count: int) -> float:
     return took
 
 
-async def lock(count: int, tasks: int) -> float:
+async def lock(count: int, tasks: int, own: bool = False) -> float:
     """Tasks share a lock, each for one turn of the loop at a time; one operation is a turn."""
-    shared = asyncio.Lock()
+    shared: asyncio.Lock = provided("Lock", own)()
     inside = 0
     turns = 0
 
@@ -54,10 +66,11 @@ async def lock(count: int, tasks: int) -> float:
     return took
 
 
-async def event(count: int, tasks: int) -> float:
+async def event(count: int, tasks: int, own: bool = False) -> float:
     """An event wakes all tasks that wait for it, again and again; one operation is a wake-up."""
     rounds = count // tasks
-    events = [asyncio.Event() for _ in range(rounds)]
+    made: type[asyncio.Event] = provided("Event", own)
+    events = [made() for _ in range(rounds)]
     woken = 0
 
     async def waiter() -> None:
@@ -79,28 +92,19 @@ async def event(count: int, tasks: int) -> float:
     return took
 
 
-WORKLOADS = (
+WORKLOADS = tuple(
     InProcess(
-        name="queue",
+        name=prefix + name,
         group="scheduling",
-        title="Queue ping-pong",
-        body=queue_ping_pong,
-        count=15_000,
-    ),
-    InProcess(
-        name="lock",
-        group="scheduling",
-        title="Lock, 1,000 tasks",
-        body=lock,
-        count=20_000,
-        arguments={"tasks": 1000},
-    ),
-    InProcess(
-        name="event",
-        group="scheduling",
-        title="Event, 1,000 tasks",
-        body=event,
-        count=40_000,
-        arguments={"tasks": 1000},
-    ),
+        title=title + suffix,
+        body=body,
+        count=count,
+        arguments={**arguments, "own": own},
+    )
+    for prefix, suffix, own in (("", "", False), ("own-", ", own class", True))
+    for name, title, body, count, arguments in (
+        ("queue", "Queue ping-pong", queue_ping_pong, 15_000, {}),
+        ("lock", "Lock, 1,000 tasks", lock, 20_000, {"tasks": 1000}),
+        ("event", "Event, 1,000 tasks", event, 40_000, {"tasks": 1000}),
+    )
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import process_time as clock
 from typing import Any
 
 from benches.workload import InProcess, check
+from benches.workloads.synchronisation import provided
 
 
 async def sleep_zero(count: int, tasks: int) -> float:
@@ -83,12 +85,13 @@ async def future_wake_up(count: int) -> float:
     return took
 
 
-async def timeout(count: int) -> float:
-    """A turn of the loop under ``asyncio.timeout``, which never expires."""
+async def timeout(count: int, own: bool = False) -> float:
+    """A turn of the loop under ``asyncio.timeout``, or the own one, which never expires."""
+    timeout: Callable[[float], asyncio.Timeout] = provided("timeout", own)
     passed = 0
     begin = clock()
     for _ in range(count):
-        async with asyncio.timeout(60) as limit:
+        async with timeout(60) as limit:
             await asyncio.sleep(0)
         passed += not limit.expired()
     took = clock() - begin
@@ -135,5 +138,13 @@ WORKLOADS = (
         title="asyncio.timeout and sleep(0)",
         body=timeout,
         count=15_000,
+    ),
+    InProcess(
+        name="own-timeout",
+        group="scheduling",
+        title="timeout and sleep(0), own class",
+        body=timeout,
+        count=15_000,
+        arguments={"own": True},
     ),
 )

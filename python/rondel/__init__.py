@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rondel._rondel import __version__
+from rondel._rondel import Event, Lock, Queue, Timeout, __version__, timeout, timeout_at
 from rondel.loop import Loop
 from rondel.running import new_event_loop, run
 
@@ -19,15 +19,21 @@ if TYPE_CHECKING:
     from rondel.executors.processes import ProcessPoolExecutor, WorkerDied
 
 __all__ = [
+    "Event",
+    "Lock",
     "Loop",
     "ProcessPoolExecutor",
+    "Queue",
     "ThreadPoolExecutor",
     "ThreadPoolStats",
+    "Timeout",
     "WorkerDied",
     "__version__",
     "driver_report",
     "new_event_loop",
     "run",
+    "timeout",
+    "timeout_at",
 ]
 
 # What not every program uses is imported by those that do, as in `concurrent.futures`.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Executor
 from contextvars import Context
 from socket import socket
+from types import TracebackType
 from typing import Any, Final, Self, TypeVar, TypeVarTuple, final
 
 from typing_extensions import disjoint_base
@@ -19,15 +20,19 @@ __all__ = [
     "BaseTransport",
     "ChainedCall",
     "DatagramTransport",
+    "Event",
     "ForeignTimer",
     "Future",
     "Handle",
+    "Lock",
     "LoopCore",
     "OffloadedCall",
+    "Queue",
     "ReadPipeTransport",
     "SockCall",
     "StreamTransport",
     "Task",
+    "Timeout",
     "TimerHandle",
     "WorkQueue",
     "Worker",
@@ -35,6 +40,8 @@ __all__ = [
     "__version__",
     "interpreter_exits",
     "kernel_features",
+    "timeout",
+    "timeout_at",
 ]
 
 if sys.version_info >= (3, 14):
@@ -97,6 +104,34 @@ if sys.version_info < (3, 14):
 
     @disjoint_base
     class Task(asyncio.Task[_T]): ...
+
+# asyncio's by interface and by `isinstance`, not by inheritance.
+@disjoint_base
+class Lock(asyncio.Lock): ...
+
+@disjoint_base
+class Event(asyncio.Event): ...
+
+@disjoint_base
+class Queue(asyncio.Queue[_T]): ...
+
+# asyncio's is final to type checkers, so that this one cannot be said to be an instance of it.
+@final
+class Timeout:
+    def __init__(self, when: float | None) -> None: ...
+    def when(self) -> float | None: ...
+    def reschedule(self, when: float | None) -> None: ...
+    def expired(self) -> bool: ...
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> bool | None: ...
+
+def timeout(delay: float | None) -> Timeout: ...
+def timeout_at(when: float | None) -> Timeout: ...
 
 @final
 class ForeignTimer: ...

@@ -12,6 +12,7 @@ use crate::ffi::owned::Owned;
 use crate::ffi::prefetch;
 use crate::handle::Handle;
 use crate::sock_call::SockCall;
+use crate::synchronisation::Timeout;
 use crate::task::{Cause, Task};
 #[cfg(Py_3_14)]
 use crate::thread_safe_handle::ThreadSafeHandle;
@@ -38,6 +39,8 @@ pub(crate) enum Callback {
     Step(Owned<Task>),
     /// A task whose future is done.
     WakeUp(Owned<Task>),
+    /// The time of a block of a coroutine may be up.
+    Timeout(Owned<Timeout>),
     /// Somebody else's handle: whatever has `_run()` and `_cancelled`, as asyncio's have.
     Foreign(Py<PyAny>),
     /// The steps in the life of a stream transport.
@@ -92,6 +95,7 @@ impl Callback {
             Self::Handle(handle) => Handle::run(&handle.bind(py)),
             #[cfg(Py_3_14)]
             Self::ThreadSafe(handle) => ThreadSafeHandle::run(&handle.bind(py)),
+            Self::Timeout(timeout) => Timeout::due(core, &timeout.bind(py)),
             Self::Foreign(handle) => {
                 let handle = handle.bind(py);
                 if handle.getattr(intern!(py, "_cancelled"))?.is_truthy()? {
@@ -150,6 +154,7 @@ impl Callback {
             #[cfg(Py_3_14)]
             Self::ThreadSafe(object) => object.as_py().as_any(),
             Self::Step(object) | Self::WakeUp(object) => object.as_py().as_any(),
+            Self::Timeout(object) => object.as_py().as_any(),
             Self::Foreign(object) => object,
             Self::StreamStart(object)
             | Self::StreamRead(object)

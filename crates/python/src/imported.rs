@@ -201,6 +201,51 @@ imported! {
     extract_stack, PyAny, "traceback", "extract_stack"
 }
 imported! {
+    /// `asyncio.Lock`.
+    lock_class, PyType, "asyncio.locks", "Lock"
+}
+imported! {
+    /// `asyncio.Event`.
+    event_class, PyType, "asyncio.locks", "Event"
+}
+imported! {
+    /// `asyncio.Queue`.
+    queue_class, PyType, "asyncio.queues", "Queue"
+}
+imported! {
+    /// `collections.deque`.
+    deque, PyType, "collections", "deque"
+}
+imported! {
+    /// `math.ceil`.
+    ceil, PyAny, "math", "ceil"
+}
+imported! {
+    /// `asyncio.Timeout`.
+    timeout_class, PyType, "asyncio.timeouts", "Timeout"
+}
+imported! {
+    /// The running loop; raises `RuntimeError` if there is none.
+    running_loop, PyAny, "asyncio.events", "get_running_loop"
+}
+#[cfg(Py_3_14)]
+imported! {
+    /// The running task of a loop.
+    current_task, PyAny, "asyncio.tasks", "current_task"
+}
+imported! {
+    /// `ExceptionGroup`.
+    exception_group, PyType, "builtins", "ExceptionGroup"
+}
+imported! {
+    /// `round`.
+    round, PyAny, "builtins", "round"
+}
+imported! {
+    /// The running loop, or None.
+    running_loop_or_none, PyAny, "asyncio.events", "_get_running_loop"
+}
+imported! {
     /// `types.GenericAlias`.
     generic_alias, PyType, "types", "GenericAlias"
 }

@@ -22,6 +22,7 @@ mod imported;
 mod kernel;
 mod sock_call;
 mod sock_operation;
+mod synchronisation;
 mod task;
 #[cfg(Py_3_14)]
 mod thread_safe_handle;
@@ -81,6 +82,7 @@ mod _rondel {
             crate::task::make_class(module)?;
             add_methods(&core, crate::event_loop::task_methods())?;
         }
+        crate::synchronisation::make_classes(module)?;
         add_methods(&core, crate::event_loop::methods())
     }
 

@@ -15,7 +15,7 @@ mod tasks;
 mod watch;
 
 pub(crate) use overrides::Overridable;
-pub(crate) use schedule::{ForeignTimer, methods};
+pub(crate) use schedule::{ForeignTimer, instant, methods, seconds};
 pub(crate) use tasks::methods as task_methods;
 pub(crate) use watch::descriptor;
 

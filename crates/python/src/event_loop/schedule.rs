@@ -283,14 +283,14 @@ fn schedule_at<'py>(
 pub(crate) struct ForeignTimer(rondel_engine::TimerKey);
 
 #[allow(clippy::cast_precision_loss)] // exact below 2^53 ns; beyond, as time.monotonic() rounds
-fn seconds(instant: Instant) -> f64 {
+pub(crate) fn seconds(instant: Instant) -> f64 {
     instant.as_nanos() as f64 / 1e9
 }
 
 /// The moment that a number of seconds names. What lies before the clock's origin, and NaN, is
 /// due at once; what lies after the clock's end never comes due.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates
-fn instant(seconds: f64) -> Instant {
+pub(crate) fn instant(seconds: f64) -> Instant {
     // Rounded to the nearest; `round` is a call of a library on the oldest processors there are.
     Instant::from_nanos((seconds * 1e9 + 0.5) as u64)
 }

@@ -24,6 +24,17 @@ pub(crate) fn is_generator(object: &Bound<'_, PyAny>) -> bool {
     unsafe { ffi::PyGen_CheckExact(object.as_ptr()) != 0 }
 }
 
+/// What `await awaitable` goes through.
+///
+/// # Errors
+/// `AttributeError` for what cannot be awaited; what its `__await__` raises.
+pub(crate) fn await_iterator<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if is_native(awaitable) {
+        return Ok(awaitable.clone());
+    }
+    awaitable.call_method0(intern!(awaitable.py(), "__await__"))
+}
+
 /// `coroutine.send(None)`.
 ///
 /// # Errors

@@ -68,3 +68,11 @@ pub(crate) fn set_stop_iteration(result: Bound<'_, PyAny>) {
     // that is neither an instance of an exception nor a tuple.
     unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, result.as_ptr()) };
 }
+
+/// `error` as raised now: during the exception that is being handled, if there is one.
+pub(crate) fn raised_now(error: &Bound<'_, PyAny>) -> PyErr {
+    debug_assert!(is_instance(error));
+    // SAFETY: the thread is attached; called for instances of exceptions, with their class.
+    unsafe { ffi::PyErr_SetObject(ffi::Py_TYPE(error.as_ptr()).cast(), error.as_ptr()) };
+    PyErr::fetch(error.py())
+}

@@ -89,9 +89,32 @@ fn resume<'py>(slf: &Bound<'py, FutureIterator>) -> PyResult<Step<'py>> {
     match at {
         At::Yield(future) => Ok(Step::Yielded(future.into_any())),
         At::Done(future) => future.contents().result(py).map(Step::Returned),
-        At::NotAwaited => Err(PyRuntimeError::new_err("await wasn't used with future")),
+        At::NotAwaited => Err(not_awaited()),
         At::End => Ok(Step::Returned(none(py))),
     }
+}
+
+/// One step of awaiting a future, by whoever keeps it meanwhile.
+///
+/// # Errors
+/// The future's exception; `RuntimeError` if it is not done the second time.
+#[inline]
+pub(crate) fn await_step<'py>(future: &Bound<'py, Future>) -> PyResult<Step<'py>> {
+    let py = future.py();
+    let blocked = future.contents().state.with(py, |state| {
+        let pending = state.status == Status::Pending;
+        pending.then(|| std::mem::replace(&mut state.blocking, true))
+    });
+    match blocked {
+        Some(false) => Ok(Step::Yielded(future.clone().into_any())),
+        Some(true) => Err(not_awaited()),
+        None => future.contents().result(py).map(Step::Returned),
+    }
+}
+
+#[cold]
+fn not_awaited() -> PyErr {
+    PyRuntimeError::new_err("await wasn't used with future")
 }
 
 /// Where an iterator is.
@@ -131,8 +154,18 @@ const THROW: Signature<3, 0> = Signature {
 
 fn throw<'py>(slf: &Bound<'py, FutureIterator>, call: Call<'_, 'py>) -> Returned<'py> {
     let py = slf.py();
+    let error = thrown(py, call)?;
+    drop(slf.contents().future.with(py, Option::take));
+    Err(PyErr::from_value(error))
+}
+
+/// The exception that `throw(type, val=None, tb=None)` is given.
+///
+/// # Errors
+/// `TypeError` for what is none; what calling its class raises.
+pub(crate) fn thrown<'py>(py: Python<'py>, call: Call<'_, 'py>) -> Returned<'py> {
     let [given, value, traceback] = call.sorted(&THROW)?.positional;
-    let Some(given) = given else { return Ok(none(py)) };
+    let Some(given) = given else { return Err(PyTypeError::new_err("nothing to throw")) };
     if cfg!(Py_3_12) && (value.is_some() || traceback.is_some()) {
         let message = c"the (type, exc, tb) signature of throw() is deprecated, \
                         use the single-arg signature instead.";
@@ -162,6 +195,5 @@ fn throw<'py>(slf: &Bound<'py, FutureIterator>, call: Call<'_, 'py>) -> Returned
     if let Some(traceback) = traceback {
         exception::set_traceback(&error, &traceback)?;
     }
-    drop(slf.contents().future.with(py, Option::take));
-    Err(PyErr::from_value(error))
+    Ok(error)
 }

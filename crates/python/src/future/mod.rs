@@ -10,7 +10,7 @@ mod outcome;
 mod waiters;
 
 pub(crate) use class::{CANCEL, make_class, named, not_deleted};
-pub(crate) use iterator::make_class as make_iterator_class;
+pub(crate) use iterator::{await_step, make_class as make_iterator_class, thrown};
 pub(crate) use outcome::Outcome;
 pub(crate) use waiters::Waiter;
 

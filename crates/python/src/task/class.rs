@@ -193,7 +193,7 @@ fn cancel<'py>(slf: &Bound<'py, Task>, call: Call<'_, 'py>) -> Returned<'py> {
 }
 
 fn cancelling<'py>(slf: &Bound<'py, Task>) -> Returned<'py> {
-    let requests = slf.contents().run.with(slf.py(), |run| run.cancel_requests);
+    let requests = slf.contents().cancel_requests(slf.py());
     Ok(requests.into_pyobject(slf.py())?.into_any())
 }
 

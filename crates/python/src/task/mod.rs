@@ -213,6 +213,12 @@ impl Task {
         &self.base
     }
 
+    /// How many requests of cancellation have not been withdrawn.
+    #[inline]
+    pub(crate) fn cancel_requests(&self, py: Python<'_>) -> i64 {
+        self.run.with(py, |run| run.cancel_requests)
+    }
+
     /// The context in which the coroutine runs.
     #[inline]
     pub(crate) fn context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {

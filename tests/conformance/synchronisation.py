@@ -1,0 +1,93 @@
+# mypy: disable-error-code="misc, valid-type"
+"""CPython's own tests of locks, events, queues and timeouts, run on Rondel's classes of those.
+
+The suites name the classes as ``asyncio.Lock``; here, for as long as they run, that is Rondel's.
+They are run on asyncio's loop, whose futures are not ours, and on Rondel's own.
+
+Run it with ``python -m conformance.synchronisation`` in ``tests``; options are those of unittest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+import time
+import unittest
+from typing import Any
+from unittest import mock
+
+import rondel
+
+NAMES = ("Lock", "Event", "Queue", "Timeout", "timeout", "timeout_at")
+SUITES: dict[str, Any] = {
+    name: importlib.import_module(f"test.test_asyncio.{name}")
+    for name in ("test_locks", "test_queues", "test_timeouts")
+}
+
+LEFT_OUT = {
+    "LockTests.test_lock": "the interpreter's error names native classes with their module",
+    "LockTests.test_lock_by_with_statement": "as test_lock",
+    "EventTests.test_repr": "puts a mock among the waiters, in a deque of the implementation's",
+    "QueueGetTests.test_get_with_putters": "as EventTests.test_repr",
+}
+"""Tests that are about how CPython's classes are made, by the end of their name."""
+
+
+def _substituted() -> Any:
+    return mock.patch.multiple(asyncio, **{name: getattr(rondel, name) for name in NAMES})
+
+
+def _cases(suite: Any) -> list[type[unittest.IsolatedAsyncioTestCase]]:
+    return [
+        case
+        for case in vars(suite).values()
+        if isinstance(case, type) and issubclass(case, unittest.TestCase)
+    ]
+
+
+def _of_ours(case: type[unittest.IsolatedAsyncioTestCase], on_rondel: bool) -> type:
+    """Return the tests of ``case``, run on our classes."""
+
+    class Ours(case):
+        def run(self, result: Any = None) -> Any:
+            with _substituted():
+                return super().run(result)
+
+        def _setupAsyncioRunner(self) -> None:
+            factory = rondel.new_event_loop if on_rondel else None
+            self._asyncioRunner = asyncio.Runner(debug=True, loop_factory=factory)
+
+    suffix = "OnRondel" if on_rondel else "OnAsyncio"
+    Ours.__name__ = Ours.__qualname__ = f"{case.__name__}{suffix}"
+    for name in unittest.defaultTestLoader.getTestCaseNames(case):
+        reason = LEFT_OUT.get(f"{case.__name__}.{name}")
+        if reason is not None:
+            setattr(Ours, name, unittest.skip(reason)(getattr(case, name)))
+    return Ours
+
+
+for _suite in SUITES.values():
+    for _case in _cases(_suite):
+        for _on_rondel in (False, True):
+            _made = _of_ours(_case, _on_rondel)
+            globals()[_made.__name__] = _made
+
+
+def main() -> int:
+    """Run the tests, close as the judge does, and return the exit code."""
+    started = time.monotonic()
+    version = ".".join(map(str, sys.version_info[:3]))
+    what = f"conformance, Python {version}, Rondel's own locks, events, queues and timeouts"
+    ran = unittest.main(module=__name__, exit=False).result
+    failed = len(ran.failures) + len(ran.errors) + len(ran.unexpectedSuccesses)
+    passed = ran.testsRun - failed - len(ran.skipped)
+    print(
+        f"{what}: {passed} passed, {failed} failed, {len(ran.skipped)} skipped "
+        f"in {time.monotonic() - started:.0f} s"
+    )
+    return 0 if ran.wasSuccessful() and passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
