@@ -53,6 +53,20 @@ def test_a_run_imports_what_asyncio_does_and_the_loop() -> None:
     assert imported_by(_RONDEL) - imported_by(_ASYNCIO) == {"__future__", *_NEEDED}
 
 
+def test_who_serves_has_imported_what_a_connection_needs() -> None:
+    """A first connection may come when no module can be opened any more."""
+    serving = """\
+import asyncio, ssl, rondel
+async def main():
+    server = await asyncio.start_server(print, "127.0.0.1", 0, ssl={context})
+    server.close()
+rondel.run(main())
+"""
+    assert "rondel.transport" in imported_by(serving.format(context=None))
+    tls = "ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)"
+    assert "rondel.transport" in imported_by(serving.format(context=tls))
+
+
 def test_every_public_name_is_listed_and_found() -> None:
     assert set(rondel.__all__) <= set(dir(rondel))
     for name in rondel.__all__:

@@ -332,3 +332,122 @@ async def test_a_condition_of_asyncios_takes_our_lock(loop: Loop) -> None:
     await asyncio.wait([waits])
     async with condition:
         condition.notify_all()
+
+
+def suspended_puts(count: int) -> Coroutine[Any, Any, None] | None:
+    """The last of many coroutines, each of which waits to put the one before into a full queue."""
+    queue = rondel.Queue[Any](1)
+    queue.put_nowait(None)
+    put = None
+    for _ in range(count):
+        last, put = put, None
+        put = queue.put(last)
+        put.send(None)
+        del last
+    return put
+
+
+def test_a_deep_chain_of_coroutines_is_given_up() -> None:
+    async def main() -> None:
+        put = suspended_puts(20_000)
+        assert put is not None
+        del put
+        gc.collect()
+
+    rondel.run(main(), debug=False)
+
+
+async def test_an_error_of_a_queue_tells_what_was_being_handled(loop: Loop) -> None:
+    try:
+        raise ValueError("handled")
+    except ValueError as handled:
+        with pytest.raises(asyncio.QueueEmpty) as caught:
+            rondel.Queue[int]().get_nowait()
+        assert caught.value.__context__ is handled
+
+
+@pytest.mark.parametrize("made", [rondel.Lock, rondel.Event, rondel.Queue])
+def test_who_waits_without_a_loop_binds_nothing(made: Any, loop: Loop) -> None:
+    own = made()
+
+    def wait() -> Coroutine[Any, Any, object]:
+        if isinstance(own, asyncio.Lock):
+            return own.acquire()
+        return own.wait() if isinstance(own, asyncio.Event) else own.get()
+
+    if isinstance(own, asyncio.Lock):
+        with pytest.raises(StopIteration):
+            wait().send(None)
+    with pytest.raises(AttributeError):
+        wait().send(None)
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(wait(), 0)
+
+    loop.run_until_complete(main())
+
+
+async def test_a_value_cannot_be_sent_to_a_coroutine_that_has_not_begun(loop: Loop) -> None:
+    wait = rondel.Event().wait()
+    with pytest.raises(TypeError, match="non-None value to a just-started coroutine"):
+        wait.send(5)
+    wait.close()
+
+
+def test_the_size_of_a_queue_is_changed_as_asyncios_is() -> None:
+    queue = rondel.Queue[int](1)
+    queue.put_nowait(1)
+    queue._maxsize = 2
+    assert queue.maxsize == 2
+    queue.put_nowait(2)
+    assert queue.full()
+
+
+def test_a_subclass_says_how_it_is_shown() -> None:
+    class Named(rondel.Queue[int]):
+        def _format(self) -> str:
+            return "mine"
+
+    assert str(Named()) == "<Named mine>"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="queues are shut down from 3.13 on")
+def test_a_queue_says_that_it_is_shut_down() -> None:
+    queue = rondel.Queue[int]()
+    assert queue._is_shutdown is False
+    queue.shutdown()
+    assert queue._is_shutdown is True
+
+
+class Done:
+    """Says when it is collected that an item of a queue is done with."""
+
+    def __init__(self, queue: rondel.Queue[int]) -> None:
+        self.itself = self
+        self.queue = queue
+
+    def __del__(self) -> None:
+        self.queue.task_done()
+
+
+async def test_an_item_that_a_finalizer_is_done_with_is_not_waited_for(loop: Loop) -> None:
+    """Whenever the collector runs it: some of these times, within the call."""
+    thresholds = gc.get_threshold()
+    try:
+        for _ in range(5):
+            queue = rondel.Queue[int]()
+            queue.put_nowait(0)
+            gc.disable()
+            Done(queue)
+            join = queue.join()
+            gc.set_threshold(1, 1, 1)
+            gc.enable()
+            waiting = asyncio.create_task(join)
+            await asyncio.sleep(0)
+            gc.set_threshold(*thresholds)
+            gc.collect()
+            await asyncio.wait_for(waiting, 10)
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.enable()

@@ -167,3 +167,10 @@ async def test_an_error_during_the_cancellation_tells_of_the_timeout(loop: Loop)
     context = caught.value.__context__
     assert isinstance(context, TimeoutError)
     assert isinstance(context.__cause__, asyncio.CancelledError)
+
+
+async def test_to_have_no_deadline_asks_for_no_loop(loop: Loop) -> None:
+    async with rondel.timeout(0.001) as limit:
+        await asyncio.to_thread(limit.reschedule, None)
+        assert limit.when() is None
+        await asyncio.sleep(0.01)

@@ -43,6 +43,16 @@ def test_nothing_stays_installed_after_a_run(loop: Loop) -> None:
     assert signal.set_wakeup_fd(-1) == -1
 
 
+def test_nothing_stays_installed_after_a_handler_that_was_not_there_is_removed(loop: Loop) -> None:
+    async def main() -> None:
+        await asyncio.sleep(0.001)
+        assert not asyncio.get_running_loop().remove_signal_handler(signal.SIGUSR1)
+
+    loop.run_until_complete(main())
+    loop.close()
+    assert signal.set_wakeup_fd(-1) == -1
+
+
 def test_somebody_elses_descriptor_is_served_during_a_run(
     loop: Loop, mine: tuple[socket.socket, socket.socket]
 ) -> None:

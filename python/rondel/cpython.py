@@ -163,8 +163,11 @@ else:
 
 
 def parameters(function: Any) -> frozenset[str]:
-    """Return the names of a Python function's parameters, at once, unlike `inspect.signature`."""
-    code = function.__code__
+    """Return the names of a Python function's parameters, at once, unlike `inspect.signature`.
+
+    Of what has been wrapped by `functools.wraps`, those of the function within.
+    """
+    code = inspect.unwrap(function).__code__
     return frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
 

@@ -123,15 +123,16 @@ class Loop(CancellableCalls):
         self._internal_fds += 1
 
     def _close_self_pipe(self) -> None:
-        # Before the descriptor is free for somebody else, and whatever interrupted a run's end.
-        self._stop_receiving_signals(bool(self._signal_handlers))
+        # Before the descriptor is free for somebody else: whatever interrupted a run's end, or the
+        # adding of a handler.
+        self._stop_receiving_signals(True)
         self._csock = None
         self._internal_fds -= 1
 
     def remove_signal_handler(self, sig: int) -> bool:
         """Remove the handler of a signal; False if it has none."""
         removed = super().remove_signal_handler(sig)
-        if not self._signal_handlers:
+        if removed and not self._signal_handlers:
             self._signals_taken_away()
         return removed
 
@@ -303,6 +304,10 @@ class Loop(CancellableCalls):
         if sslcontext is None:
             Acceptor(self, sock, protocol_factory, server, backlog, context)
         else:
+            # Which a first connection may no longer find: it takes the last descriptor, or there
+            # has been a chroot.
+            from rondel import transport  # noqa: F401
+
             # A handshake costs a thousand times what accepting in Python does.
             super()._start_serving(
                 protocol_factory,

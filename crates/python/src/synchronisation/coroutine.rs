@@ -2,7 +2,7 @@
 //! it is awaited, once, and unlike that it needs no frame.
 
 use pyo3::exceptions::{
-    PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValueError,
+    PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -134,6 +134,9 @@ enum Progress {
     /// A step is under way.
     Running,
     Finished,
+    /// By the finalizer. What it held goes with its contents: to drop that here would recurse
+    /// through a chain of coroutines that hold each other, as deep as the chain is long.
+    Finalized(Operation),
 }
 
 /// The contents of a coroutine.
@@ -147,7 +150,9 @@ native_class!(Coroutine, c"rondel._rondel.Coroutine");
 impl Contents for Coroutine {
     fn visit(&self, visitor: &Visitor<'_>) -> Result<(), Stop> {
         let visited = self.progress.visit(|progress| match progress {
-            Progress::Created(operation) => operation.visit(visitor),
+            Progress::Created(operation) | Progress::Finalized(operation) => {
+                operation.visit(visitor)
+            }
             Progress::Suspended(operation, awaited) => {
                 operation.visit(visitor)?;
                 awaited.visit(visitor)
@@ -176,7 +181,11 @@ impl Contents for Coroutine {
         let ended = if contents.progress.with(py, created) {
             contents.warn_of_never_awaited(py)
         } else {
-            close(slf).map(drop)
+            let (ended, operation) = end(slf);
+            if let Some(operation) = operation {
+                contents.set(py, Progress::Finalized(operation));
+            }
+            ended
         };
         if let Err(error) = ended {
             error.write_unraisable(py, Some(slf.as_any()));
@@ -240,7 +249,7 @@ impl Coroutine {
             Progress::Created(operation) => Ok((operation, None)),
             Progress::Suspended(operation, awaited) => Ok((operation, Some(awaited))),
             Progress::Running => Err(PyValueError::new_err("coroutine already executing")),
-            Progress::Finished => {
+            Progress::Finished | Progress::Finalized(_) => {
                 self.set(py, Progress::Finished);
                 Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"))
             }
@@ -323,7 +332,12 @@ fn resume<'py>(slf: &Bound<'py, Coroutine>) -> PyResult<Step<'py>> {
     }
 }
 
-fn send<'py>(slf: &Bound<'py, Coroutine>, _value: &Bound<'py, PyAny>) -> Returned<'py> {
+fn send<'py>(slf: &Bound<'py, Coroutine>, value: &Bound<'py, PyAny>) -> Returned<'py> {
+    let created = |progress: &mut Progress| matches!(progress, Progress::Created(_));
+    if !value.is_none() && slf.contents().progress.with(slf.py(), created) {
+        let message = "can't send non-None value to a just-started coroutine";
+        return Err(PyTypeError::new_err(message));
+    }
     match resume(slf)? {
         Step::Yielded(yielded) => Ok(yielded),
         Step::Returned(result) => Err(exception::stop_iteration(result)),
@@ -351,16 +365,26 @@ fn throw<'py>(slf: &Bound<'py, Coroutine>, call: Call<'_, 'py>) -> Returned<'py>
 }
 
 fn close<'py>(slf: &Bound<'py, Coroutine>) -> Returned<'py> {
+    let (ended, _) = end(slf);
+    ended.map(|()| none(slf.py()))
+}
+
+/// Has a coroutine end; what it has held, if it had begun, is for the caller to drop.
+fn end(slf: &Bound<'_, Coroutine>) -> (PyResult<()>, Option<Operation>) {
     let py = slf.py();
     let coroutine = slf.contents();
-    let finished = |progress: &mut Progress| matches!(progress, Progress::Finished);
+    let finished =
+        |progress: &mut Progress| matches!(progress, Progress::Finished | Progress::Finalized(_));
     if coroutine.progress.with(py, finished) {
-        return Ok(none(py));
+        return (Ok(()), None);
     }
-    let (operation, awaited) = coroutine.take(py)?;
-    let Some(awaited) = awaited else {
-        coroutine.set(py, Progress::Finished);
-        return Ok(none(py));
+    let (operation, awaited) = match coroutine.take(py) {
+        Ok((operation, Some(awaited))) => (operation, awaited),
+        Ok((operation, None)) => {
+            coroutine.set(py, Progress::Finished);
+            return (Ok(()), Some(operation));
+        }
+        Err(error) => return (Err(error), None),
     };
     let closed = match awaited.close(py) {
         Ok(()) => PyGeneratorExit::new_err(()),
@@ -368,17 +392,18 @@ fn close<'py>(slf: &Bound<'py, Coroutine>) -> Returned<'py> {
     };
     let next = operation.resumed(py, &awaited, Err(closed));
     coroutine.set(py, Progress::Finished);
-    match next {
-        Ok(Next::Return(_)) => Ok(none(py)),
+    let ended = match next {
+        Ok(Next::Return(_)) => Ok(()),
         Ok(Next::Await(_)) => Err(PyRuntimeError::new_err("coroutine ignored GeneratorExit")),
         Err(error)
             if error.is_instance_of::<PyGeneratorExit>(py)
                 || error.is_instance_of::<PyStopIteration>(py) =>
         {
-            Ok(none(py))
+            Ok(())
         }
         Err(error) => Err(error),
-    }
+    };
+    (ended, Some(operation))
 }
 
 fn itself<'py>(slf: &Bound<'py, Coroutine>) -> Returned<'py> {

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 
 use super::coroutine::{self, Next, Operation, Outcome};
 use super::lock::shown;
-use super::waiter::{Awaited, LoopBinding, Waiters};
+use super::waiter::{Awaited, LoopBinding, Waiters, listed};
 use crate::ffi::cell::AttachedCell;
 use crate::ffi::native::arguments::{Call, Signature};
 use crate::ffi::native::class::{self, Class, init, unary_slot};
@@ -152,7 +152,15 @@ impl Event {
         }
         let waiter = event.binding.waiter(slf.as_any())?;
         let awaited = Awaited::future(py, waiter.clone())?;
-        event.state.with(py, |state| state.waiters.push(waiter));
+        let is_set = event.state.with(py, |state| {
+            if !state.is_set {
+                state.waiters.push(waiter);
+            }
+            state.is_set // by what the collector ran while the future was made
+        });
+        if is_set {
+            return Ok(Next::Return(boolean(py, true)));
+        }
         Ok(Next::Await(awaited))
     }
 
@@ -172,7 +180,7 @@ impl Event {
 
 fn waiters<'py>(slf: &Bound<'py, Event>) -> Returned<'py> {
     let py = slf.py();
-    slf.contents().state.with(py, |state| state.waiters.list(py)).map(Bound::into_any)
+    listed(py, &slf.contents().state.with(py, |state| state.waiters.all()))
 }
 
 fn bound_loop<'py>(slf: &Bound<'py, Event>) -> Returned<'py> {

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
 use super::queue::Queue;
+use crate::ffi::exception::raised_now;
 use crate::ffi::native::object::{Stop, Visitor};
 use crate::ffi::owned::Owned;
 
@@ -104,7 +105,7 @@ pub(super) fn take_first<'py>(items: &Bound<'py, PyAny>) -> PyResult<Bound<'py, 
 pub(super) fn queue_error(py: Python<'_>, name: &str) -> PyErr {
     let module = py.import(intern!(py, "asyncio.queues"));
     match module.and_then(|module| module.getattr(PyString::new(py, name))?.call0()) {
-        Ok(error) => PyErr::from_value(error),
+        Ok(error) => raised_now(&error),
         Err(failed) => failed,
     }
 }

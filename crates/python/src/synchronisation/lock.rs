@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::coroutine::{self, Next, Operation, Outcome};
-use super::waiter::{Awaited, LoopBinding, Waiters};
+use super::waiter::{Awaited, LoopBinding, Waiters, listed};
 use crate::ffi::cell::AttachedCell;
 use crate::ffi::native::arguments::{Call, Signature};
 use crate::ffi::native::class::{self, Class, init, unary_slot};
@@ -242,7 +242,7 @@ fn locked<'py>(slf: &Bound<'py, Lock>) -> Returned<'py> {
 
 fn waiters<'py>(slf: &Bound<'py, Lock>) -> Returned<'py> {
     let py = slf.py();
-    slf.contents().state.with(py, |state| state.waiters.list(py)).map(Bound::into_any)
+    listed(py, &slf.contents().state.with(py, |state| state.waiters.all()))
 }
 
 fn bound_loop<'py>(slf: &Bound<'py, Lock>) -> Returned<'py> {

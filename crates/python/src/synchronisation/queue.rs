@@ -226,12 +226,41 @@ impl Queue {
     /// # Errors
     /// `MemoryError`.
     pub(super) fn items<'py>(&self, py: Python<'py>) -> Returned<'py> {
-        if let Err(given) = self.own_items(py) {
+        if let Some(given) = self.given_items(py) {
             return Ok(given);
         }
-        let deque = imported::deque(py)?.call1((self.listed(py)?,))?;
-        self.set_items(&deque);
+        // Made first: what that collects may put something into the queue, or ask the same.
+        let deque = imported::deque(py)?.call0()?;
+        let fresh = Items::Given(Owned::new(deque.clone()));
+        let own = match self.state.with(py, |state| match &state.items {
+            Items::Own(_) => Ok(std::mem::replace(&mut state.items, fresh)),
+            Items::Given(_) => Err(fresh),
+        }) {
+            Ok(Items::Own(own)) => own,
+            Ok(Items::Given(_)) | Err(_) => return self.items(py),
+        };
+        for item in own {
+            append(&deque, &item.bind(py))?;
+        }
         Ok(deque)
+    }
+
+    fn given_items<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| match &state.items {
+            Items::Own(_) => None,
+            Items::Given(items) => Some(items.get(py)),
+        })
+    }
+
+    /// # Errors
+    /// `TypeError` for what is no number.
+    pub(super) fn set_maxsize(&self, maxsize: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (bound, given) = (bound(maxsize)?, Some(Owned::new(maxsize.clone())));
+        drop(self.state.with(maxsize.py(), |state| {
+            state.bound = bound;
+            std::mem::replace(&mut state.maxsize, given)
+        }));
+        Ok(())
     }
 
     pub(super) fn set_items(&self, items: &Bound<'_, PyAny>) {
@@ -257,7 +286,7 @@ impl Queue {
             queue.append(item)?;
         }
         let finished = queue.state.with(py, |state| {
-            state.unfinished += 1;
+            state.unfinished = state.unfinished.saturating_add(1);
             state.finished.clone()
         });
         if let Some(finished) = finished {
@@ -374,19 +403,17 @@ impl Queue {
     pub(super) fn begin_join<'py>(slf: &Bound<'py, Self>) -> PyResult<Next<'py>> {
         let py = slf.py();
         let queue = slf.contents();
-        let (unfinished, finished) =
-            queue.state.with(py, |state| (state.unfinished, state.finished.clone()));
-        if unfinished <= 0 {
+        if queue.state.with(py, |state| state.unfinished) <= 0 {
             return Ok(Next::Return(none(py)));
         }
-        let finished = if let Some(finished) = finished {
-            finished.into_bound(py)
-        } else {
-            let finished = object::create(py, Event::default())?;
-            let kept = Some(Owned::new(finished.clone()));
-            drop(queue.state.with(py, |state| std::mem::replace(&mut state.finished, kept)));
-            finished
-        };
+        // Made first: what that collects may be the last to say that it is done.
+        let made = Owned::new(object::create(py, Event::default())?);
+        let finished = queue.state.with(py, |state| {
+            (state.unfinished > 0)
+                .then(|| state.finished.get_or_insert_with(|| made.clone()).clone())
+        });
+        let Some(finished) = finished else { return Ok(Next::Return(none(py))) };
+        let finished = finished.into_bound(py);
         Event::begin_wait(&finished)
     }
 

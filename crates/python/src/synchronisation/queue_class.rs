@@ -1,10 +1,12 @@
 //! `Queue` as Python code sees it.
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyString, PyType};
 
 use super::coroutine::{self, Operation};
 use super::queue::Queue;
+use super::waiter::listed;
 use crate::ffi::native::arguments::{Call, Signature};
 use crate::ffi::native::class::{self, Class, init, unary_slot};
 use crate::ffi::native::method::{
@@ -115,16 +117,20 @@ fn methods() -> Vec<Method> {
 }
 
 fn attributes() -> Vec<Attribute> {
-    vec![
+    let mut attributes = vec![
         attribute!(Queue, c"__class__", asyncio_class),
         attribute!(Queue, c"maxsize", maxsize),
-        attribute!(Queue, c"_maxsize", maxsize),
+        attribute!(Queue, c"_maxsize", maxsize, set_maxsize),
         attribute!(Queue, c"_queue", items, set_items),
         attribute!(Queue, c"_getters", getters),
         attribute!(Queue, c"_putters", putters),
         attribute!(Queue, c"_unfinished_tasks", unfinished, set_unfinished),
         attribute!(Queue, c"_loop", bound_loop, bind_loop),
-    ]
+    ];
+    if cfg!(Py_3_13) {
+        attributes.push(attribute!(Queue, c"_is_shutdown", is_shut_down));
+    }
+    attributes
 }
 
 const INIT: Signature<1, 0> = Signature {
@@ -232,6 +238,10 @@ fn maxsize<'py>(slf: &Bound<'py, Queue>) -> Returned<'py> {
     Ok(maxsize.map_or_else(|| none(slf.py()), |maxsize| maxsize.into_bound(slf.py())))
 }
 
+fn set_maxsize(slf: &Bound<'_, Queue>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    slf.contents().set_maxsize(crate::future::not_deleted(value)?)
+}
+
 fn items<'py>(slf: &Bound<'py, Queue>) -> Returned<'py> {
     slf.contents().items(slf.py())
 }
@@ -243,17 +253,21 @@ fn set_items(slf: &Bound<'_, Queue>, items: Option<&Bound<'_, PyAny>>) -> PyResu
 
 fn getters<'py>(slf: &Bound<'py, Queue>) -> Returned<'py> {
     let py = slf.py();
-    slf.contents().state.with(py, |state| state.getters.list(py)).map(Bound::into_any)
+    listed(py, &slf.contents().state.with(py, |state| state.getters.all()))
 }
 
 fn putters<'py>(slf: &Bound<'py, Queue>) -> Returned<'py> {
     let py = slf.py();
-    slf.contents().state.with(py, |state| state.putters.list(py)).map(Bound::into_any)
+    listed(py, &slf.contents().state.with(py, |state| state.putters.all()))
 }
 
 fn unfinished<'py>(slf: &Bound<'py, Queue>) -> Returned<'py> {
     let unfinished = slf.contents().state.with(slf.py(), |state| state.unfinished);
     Ok(unfinished.into_pyobject(slf.py())?.into_any())
+}
+
+fn is_shut_down<'py>(slf: &Bound<'py, Queue>) -> Returned<'py> {
+    Ok(boolean(slf.py(), slf.contents().is_shut_down(slf.py())))
 }
 
 fn set_unfinished(slf: &Bound<'_, Queue>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
@@ -312,13 +326,21 @@ fn formatted(slf: &Bound<'_, Queue>) -> PyResult<String> {
     Ok(shown)
 }
 
+/// [`formatted`], unless a subclass has its own `_format`.
+fn told(slf: &Bound<'_, Queue>) -> PyResult<String> {
+    if slf.as_any().is_exact_instance_of::<Queue>() {
+        return formatted(slf);
+    }
+    Ok(slf.as_any().call_method0(intern!(slf.py(), "_format"))?.str()?.to_string())
+}
+
 fn repr<'py>(slf: &Bound<'py, Queue>) -> Returned<'py> {
     let name = slf.as_any().get_type().name()?;
-    let shown = format!("<{name} at {:#x} {}>", slf.as_ptr().addr(), formatted(slf)?);
+    let shown = format!("<{name} at {:#x} {}>", slf.as_ptr().addr(), told(slf)?);
     Ok(PyString::new(slf.py(), &shown).into_any())
 }
 
 fn as_str<'py>(slf: &Bound<'py, Queue>) -> Returned<'py> {
-    let shown = format!("<{} {}>", slf.as_any().get_type().name()?, formatted(slf)?);
+    let shown = format!("<{} {}>", slf.as_any().get_type().name()?, told(slf)?);
     Ok(PyString::new(slf.py(), &shown).into_any())
 }

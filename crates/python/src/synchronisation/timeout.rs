@@ -238,6 +238,9 @@ impl Timeout {
         let when = as_when(when);
         drop(timeout.state.with(py, |state| std::mem::replace(&mut state.when, when)));
         timeout.disarm(py)?;
+        if timeout.state.with(py, |state| state.when.is_none()) {
+            return Ok(()); // which asks for no loop
+        }
         Self::arm(slf, &imported::running_loop(py)?.call0()?)
     }
 

@@ -10,6 +10,7 @@ use pyo3::types::PyList;
 
 use crate::ffi::cell::AttachedCell;
 use crate::ffi::coroutine::{self, Step};
+use crate::ffi::native::method::Returned;
 use crate::ffi::native::object::{Native, Stop, Visitor};
 use crate::ffi::owned::Owned;
 use crate::future::{Future, Status, await_step};
@@ -140,13 +141,22 @@ impl Waiters {
         self.0.remove(at)
     }
 
-    pub(super) fn list<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(py, self.0.iter().map(|waiter| waiter.object(py)))
+    /// All of them, for [`listed`] outside of a cell: a list that is made may run the collector.
+    pub(super) fn all(&self) -> Vec<Waiter> {
+        self.0.iter().cloned().collect()
     }
 
     pub(super) fn visit(&self, visitor: &Visitor<'_>) -> Result<(), Stop> {
         self.0.iter().try_for_each(|waiter| waiter.visit(visitor))
     }
+}
+
+/// The futures of those who wait, in a list.
+///
+/// # Errors
+/// `MemoryError`.
+pub(super) fn listed<'py>(py: Python<'py>, waiters: &[Waiter]) -> Returned<'py> {
+    PyList::new(py, waiters.iter().map(|waiter| waiter.object(py))).map(Bound::into_any)
 }
 
 /// The loop to which an object belongs: the one on which somebody had to wait first.
@@ -162,8 +172,14 @@ impl LoopBinding {
     pub(super) fn waiter(&self, owner: &Bound<'_, PyAny>) -> PyResult<Waiter> {
         let py = owner.py();
         let running = imported::running_loop_or_none(py)?.call0()?;
-        let bind = || Owned::new(running.clone());
-        let same = self.0.with(py, |bound| bound.get_or_insert_with(bind).is(&running));
+        let same = self.0.with(py, |bound| {
+            if let Some(bound) = bound {
+                return bound.is(&running);
+            }
+            // Without a loop the call below fails, and binds nothing.
+            *bound = (!running.is_none()).then(|| Owned::new(running.clone()));
+            true
+        });
         if !same {
             let message = format!("{} is bound to a different event loop", owner.repr()?);
             return Err(PyRuntimeError::new_err(message));
