@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import importlib
 import sys
-import time
-import unittest
 from typing import Any
 
 import pytest
 import rondel
+
+from conformance import own_classes
 
 if sys.version_info >= (3, 14):
     sys.exit("from Python 3.14 on loops make asyncio's own tasks and futures")
@@ -151,20 +151,5 @@ if sys.version_info >= (3, 12):
         Task = rondel.Task
 
 
-def main() -> int:
-    """Run the tests, close as the judge does, and return the exit code."""
-    started = time.monotonic()
-    version = ".".join(map(str, sys.version_info[:3]))
-    what = f"conformance, Python {version}, Rondel's own tasks and futures"
-    ran = unittest.main(module=__name__, exit=False).result
-    failed = len(ran.failures) + len(ran.errors) + len(ran.unexpectedSuccesses)
-    passed = ran.testsRun - failed - len(ran.skipped)
-    print(
-        f"{what}: {passed} passed, {failed} failed, {len(ran.skipped)} skipped "
-        f"in {time.monotonic() - started:.0f} s"
-    )
-    return 0 if ran.wasSuccessful() and passed else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(own_classes.main(__name__, "tasks and futures"))

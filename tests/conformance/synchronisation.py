@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
-import time
 import unittest
 from typing import Any
 from unittest import mock
 
 import rondel
+
+from conformance import own_classes
 
 NAMES = ("Lock", "Event", "Queue", "Timeout", "timeout", "timeout_at")
 SUITES: dict[str, Any] = {
@@ -74,20 +75,5 @@ for _suite in SUITES.values():
             globals()[_made.__name__] = _made
 
 
-def main() -> int:
-    """Run the tests, close as the judge does, and return the exit code."""
-    started = time.monotonic()
-    version = ".".join(map(str, sys.version_info[:3]))
-    what = f"conformance, Python {version}, Rondel's own locks, events, queues and timeouts"
-    ran = unittest.main(module=__name__, exit=False).result
-    failed = len(ran.failures) + len(ran.errors) + len(ran.unexpectedSuccesses)
-    passed = ran.testsRun - failed - len(ran.skipped)
-    print(
-        f"{what}: {passed} passed, {failed} failed, {len(ran.skipped)} skipped "
-        f"in {time.monotonic() - started:.0f} s"
-    )
-    return 0 if ran.wasSuccessful() and passed else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(own_classes.main(__name__, "locks, events, queues and timeouts"))

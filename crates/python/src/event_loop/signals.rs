@@ -52,10 +52,10 @@ impl LoopCore {
         self.signal_wake_up.change(SignalWakeUp::ASKED, SignalWakeUp::WANTED);
     }
 
-    /// Receives no more signals, if it did or has `handlers`; whoever has taken over is left alone.
-    fn _stop_receiving_signals(&self, py: Python<'_>, handlers: bool) {
+    /// Receives no more signals, if it asked for them or `anyway`; whoever has taken over is left alone.
+    fn _stop_receiving_signals(&self, py: Python<'_>, anyway: bool) {
         let before = self.signal_wake_up.0.swap(SignalWakeUp::IDLE, Ordering::Relaxed);
-        if (handlers || before == SignalWakeUp::ASKED)
+        if (anyway || before == SignalWakeUp::ASKED)
             && let Ok(own) = self.with_open(py, |open| open.signal_pipe.write_fd())
         {
             let installed = exchange(py, -1, None);
