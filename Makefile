@@ -50,7 +50,7 @@ demo: build ## Run every example on Rondel, then compare asyncio, threads and pr
 measured = cp$(subst .,,$(or $(PY),$(shell "$$(scripts/pythons newest)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')))
 
 .PHONY: bench
-bench: bench-$(measured) ## Measure event loops side by side; QUICK=1 takes minutes, GOALS=1 a quarter of an hour, BENCH="--help" has all
+bench: bench-$(measured) ## Measure event loops side by side; QUICK=1 takes minutes, GOALS=1 half an hour, BENCH="--help" has all
 
 bench-cp3%: .venvs/bench-cp3%/.bench .venv/.build
 	@rm -rf target/bench-cp3$*

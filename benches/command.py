@@ -19,7 +19,7 @@ from benches.workloads import WORKLOADS
 
 _ROUNDS = 5
 _QUICK_ROUNDS = 2
-_GOALS_ROUNDS = 3
+_GOALS_ROUNDS = 5
 
 
 def main(arguments: list[str]) -> int:
@@ -140,7 +140,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--goals",
         action="store_true",
-        help="some 15 minutes: every workload, on one layout, with those that goals compare with",
+        help="some 30 minutes: every workload, on one layout, with those that goals compare with",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample as JSON")
     parser.add_argument(

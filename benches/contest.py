@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
 @dataclass
 class Cell:
-    """The samples of one contestant in one row, one a round; without any, ``reason`` says why."""
+    """The samples of one contestant in one row, in order; without any, ``reason`` says why."""
 
     row: Row
     contestant: Contestant

@@ -17,15 +17,18 @@ from benches.workload import Idle, InProcess, Served, Startup, Workload, name_of
 
 
 class Effort(NamedTuple):
-    """How long one measurement is made: repetitions in a process, seconds of load."""
+    """How long one measurement is made: repetitions in a process, seconds of load; and how many
+    samples a round takes at most.
+    """
 
     repeats: int
     warm_up: float
     duration: float
+    samples: int
 
 
-FULL = Effort(repeats=5, warm_up=0.2, duration=0.8)
-QUICK = Effort(repeats=3, warm_up=0.1, duration=0.25)
+FULL = Effort(repeats=5, warm_up=0.2, duration=0.8, samples=3)
+QUICK = Effort(repeats=3, warm_up=0.1, duration=0.25, samples=1)
 
 
 def introduce(contestant: Contestant) -> dict[str, str]:

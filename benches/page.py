@@ -22,7 +22,7 @@ def render(results: Results, pictures: Iterable[str]) -> str:
         "",
         f"Measured on {table.title(results)}.",
         "",
-        "A cell is the median of the rounds, from the lowest to the highest, and how many times",
+        "A cell is the median of all rounds, from the lowest to the highest, and how many times",
         f"as good as {' and as '.join(BASELINES)} that is: above 1 is better, whatever the unit.",
         "",
         *_absent(results),

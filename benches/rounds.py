@@ -43,7 +43,8 @@ def run(
 
 def _run(results: Results, rounds: int, effort: Effort, stream: TextIO) -> None:
     contestants, measurements = results.contestants, results.measurements
-    steps = (rounds * len(measurements) + 1) * len(contestants)
+    samples = sum(min(workload.samples, effort.samples) for workload, _ in measurements)
+    steps = (rounds * samples + 1) * len(contestants)
     with Materials() as materials, Progress(steps, stream) as progress:
         for contestant in contestants:
             progress.step("contestants", contestant.name)
@@ -54,7 +55,7 @@ def _run(results: Results, rounds: int, effort: Effort, stream: TextIO) -> None:
             turns = [*contestants[first:], *contestants[:first]]
             for workload, layout in measurements:
                 heading = f"round {number + 1} of {rounds}: {workload.title}, {layout.name}"
-                for contestant in turns:
+                for contestant in turns * min(workload.samples, effort.samples):
                     progress.step(heading, contestant.name)
                     _measure(workload, layout, contestant, effort, materials, results)
 

@@ -85,6 +85,10 @@ class Workload:
     title: str
     metrics: tuple[Metric, ...]
 
+    samples: int = 1
+    """How many a round takes of each contestant, in turns: more where one differs much from the
+    next, or costs little."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class InProcess(Workload):
@@ -100,6 +104,7 @@ class InProcess(Workload):
     count: int
     arguments: Mapping[str, int] = field(default_factory=dict, hash=False)
     metrics: tuple[Metric, ...] = (TIME,)
+    samples: int = 3
 
     threads: bool = False
     """Whether it uses two threads, or processes, which may share a core or not."""
@@ -142,3 +147,4 @@ class Startup(Workload):
 
     processes: int
     metrics: tuple[Metric, ...] = (TIME,)
+    samples: int = 3

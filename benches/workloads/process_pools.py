@@ -129,6 +129,7 @@ WORKLOADS = (
         body=gathered,
         count=2_000,
         threads=True,
+        samples=1,
     ),
     InProcess(
         name="process-pool",
@@ -137,6 +138,7 @@ WORKLOADS = (
         body=in_turn,
         count=1_000,
         threads=True,
+        samples=1,
     ),
     InProcess(
         name="process-pool-1mib",
@@ -146,6 +148,7 @@ WORKLOADS = (
         count=100,
         arguments={"size": 1 << 20},
         threads=True,
+        samples=1,
     ),
     InProcess(
         name="count-lines",
@@ -156,6 +159,7 @@ WORKLOADS = (
         arguments={"lines": 1_000_000, "rounds": 3},
         metrics=(GAIN,),
         threads=True,
+        samples=1,
         once=True,
     ),
 )
