@@ -17,8 +17,9 @@ from benches.workload import Idle, InProcess, Served, Startup, Workload, name_of
 
 
 class Effort(NamedTuple):
-    """How long one measurement is made: repetitions in a process, seconds of load; and how many
-    samples a round takes at most.
+    """How long one measurement is made: repetitions in a process, seconds of load, samples a round.
+
+    ``samples`` are as many as a round takes at most, whatever the workload says.
     """
 
     repeats: int
