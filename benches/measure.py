@@ -19,17 +19,19 @@ from benches.workload import Idle, InProcess, Served, Startup, Workload, name_of
 class Effort(NamedTuple):
     """How long one measurement is made: repetitions in a process, seconds of load, samples a round.
 
-    ``samples`` are as many as a round takes at most, whatever the workload says.
+    Work is repeated at least ``repeats`` times and for ``repeating`` seconds. ``samples`` are as
+    many as a round takes at most, whatever the workload says.
     """
 
     repeats: int
+    repeating: float
     warm_up: float
     duration: float
     samples: int
 
 
-FULL = Effort(repeats=5, warm_up=0.2, duration=0.8, samples=3)
-QUICK = Effort(repeats=3, warm_up=0.1, duration=0.25, samples=1)
+FULL = Effort(repeats=5, repeating=0.5, warm_up=0.2, duration=0.8, samples=3)
+QUICK = Effort(repeats=3, repeating=0.0, warm_up=0.1, duration=0.25, samples=1)
 
 
 def introduce(contestant: Contestant) -> dict[str, str]:
@@ -78,6 +80,7 @@ def _in_process(
         "arguments": {**workload.arguments, **arguments},
         "once": workload.once,
         "repeats": 1 if workload.once else effort.repeats,
+        "repeating": 0.0 if workload.once else effort.repeating,
         "cpus": sorted({*layout.loop, *layout.other} if workload.threads else layout.loop),
     }
     (metric,) = workload.metrics

@@ -104,7 +104,6 @@ class InProcess(Workload):
     count: int
     arguments: Mapping[str, int] = field(default_factory=dict, hash=False)
     metrics: tuple[Metric, ...] = (TIME,)
-    samples: int = 3
 
     threads: bool = False
     """Whether it uses two threads, or processes, which may share a core or not."""

@@ -129,7 +129,6 @@ WORKLOADS = (
         body=gathered,
         count=2_000,
         threads=True,
-        samples=1,
     ),
     InProcess(
         name="process-pool",
@@ -138,7 +137,6 @@ WORKLOADS = (
         body=in_turn,
         count=1_000,
         threads=True,
-        samples=1,
     ),
     InProcess(
         name="process-pool-1mib",
@@ -148,7 +146,6 @@ WORKLOADS = (
         count=100,
         arguments={"size": 1 << 20},
         threads=True,
-        samples=1,
     ),
     InProcess(
         name="count-lines",
@@ -159,7 +156,6 @@ WORKLOADS = (
         arguments={"lines": 1_000_000, "rounds": 3},
         metrics=(GAIN,),
         threads=True,
-        samples=1,
         once=True,
     ),
 )
