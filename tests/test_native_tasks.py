@@ -6,7 +6,7 @@ import asyncio
 import gc
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -28,6 +28,22 @@ def _on_rondel_alone(request: pytest.FixtureRequest) -> None:
 
 async def nothing() -> None:
     """A coroutine."""
+
+
+class Forgetful:
+    """A future that does not remember who waits for it."""
+
+    _asyncio_future_blocking = False
+
+    def __init__(self, loop: Loop) -> None:
+        self.get_loop = lambda: loop
+
+    def __await__(self) -> Generator[Any, None, None]:
+        self._asyncio_future_blocking = True
+        yield self
+
+    def add_done_callback(self, callback: Any, *, context: Any) -> None:
+        pass
 
 
 async def test_the_loop_makes_rondels_tasks_and_futures(loop: Loop) -> None:
@@ -161,6 +177,26 @@ async def test_tasks_that_are_done_are_not_kept(loop: Loop) -> None:
     await asyncio.sleep(0)
     gc.collect()
     assert [task() for task in gone] == [None] * 100
+
+
+def test_nobody_comes_by_a_task_that_is_being_deallocated(loop: Loop) -> None:
+    found: list[set[asyncio.Task[Any]]] = []
+
+    class Silent(rondel.Task[None]):
+        def __del__(self) -> None:
+            """Leaves out what a task says that is lost."""
+
+    async def wait() -> None:
+        await Forgetful(loop)
+
+    task = Silent(wait(), loop=loop)
+    loop.run_until_complete(asyncio.sleep(0))
+    assert asyncio.all_tasks(loop) == {task}
+    # Called when there are no references left, but the object is there.
+    gone = weakref.ref(task, lambda _: found.append(asyncio.all_tasks(loop)))
+    del task
+    assert gone() is None
+    assert found == [set()]
 
 
 async def test_asyncio_and_rondel_wait_for_each_other(loop: Loop) -> None:

@@ -19,10 +19,12 @@ from asyncio import (
     futures,
     selector_events,
     sslproto,
+    tasks,
     unix_events,
 )
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 __all__ = [
     "REAPED_ELSEWHERE_MESSAGE",
@@ -41,6 +43,7 @@ __all__ = [
     "mark_coroutine_function",
     "parameters",
     "set_none_unless_cancelled",
+    "show_listed_tasks",
     "socket_family",
 ]
 
@@ -50,6 +53,7 @@ _coroutines: Any = coroutines
 _format_helpers: Any = format_helpers
 _futures: Any = futures
 _selector_events: Any = selector_events
+_tasks: Any = tasks
 
 # What `call_soon_threadsafe` returns: from 3.14 on a handle that any thread may cancel.
 ThreadSafeHandle: Any = getattr(events, "_ThreadSafeHandle", events.Handle)
@@ -232,6 +236,37 @@ def mark_coroutine_function(function: Callable[..., Any]) -> Callable[..., Any]:
     marked: Any = function
     marked._is_coroutine = _coroutines._is_coroutine
     return function
+
+
+if sys.version_info < (3, 14):
+    from rondel._rondel import listed_tasks, unlist_task
+
+    class _ScheduledTasks(WeakSet[Any]):
+        """asyncio's set of tasks with Rondel's own, which are not in it but in a native list."""
+
+        def __iter__(self) -> Iterator[Any]:
+            return iter([*listed_tasks(), *super().__iter__()])
+
+        def __len__(self) -> int:
+            return len(listed_tasks()) + super().__len__()
+
+        def __contains__(self, task: object) -> bool:
+            return super().__contains__(task) or any(task is listed for listed in listed_tasks())
+
+        def discard(self, task: object) -> None:
+            unlist_task(task)
+            super().discard(task)
+
+
+def show_listed_tasks() -> None:
+    """Have `asyncio.all_tasks()` find the tasks that are in Rondel's list.
+
+    It iterates over a set that others, `_asyncio` among them, have references to: that very set is
+    taught to show them.
+    """
+    if sys.version_info < (3, 14):
+        scheduled = _tasks._scheduled_tasks if sys.version_info >= (3, 12) else _tasks._all_tasks
+        scheduled.__class__ = _ScheduledTasks
 
 
 # What asyncio's usual way of watching children logs; before 3.12 that was a thread.

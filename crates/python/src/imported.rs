@@ -152,6 +152,21 @@ imported! {
     /// Prints the frames of a task.
     print_task_stack, PyAny, "asyncio.base_tasks", "_task_print_stack"
 }
+#[cfg(not(Py_GIL_DISABLED))]
+imported! {
+    /// Has `asyncio.all_tasks()` find those of our tasks that are in a list of their own.
+    show_listed_tasks, PyAny, "rondel.cpython", "show_listed_tasks"
+}
+#[cfg(Py_GIL_DISABLED)]
+imported! {
+    /// Puts a task into asyncio's set.
+    register_task, PyAny, "asyncio.tasks", "_register_task"
+}
+#[cfg(Py_GIL_DISABLED)]
+imported! {
+    /// Takes a task out of asyncio's set.
+    unregister_task, PyAny, "asyncio.tasks", "_unregister_task"
+}
 imported! {
     /// `asyncio.iscoroutine`.
     iscoroutine, PyAny, "asyncio.coroutines", "iscoroutine"

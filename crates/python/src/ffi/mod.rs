@@ -14,4 +14,3 @@ pub(crate) mod interpreter;
 pub(crate) mod native;
 pub(crate) mod owned;
 pub(crate) mod prefetch;
-pub(crate) mod weak;

@@ -4,7 +4,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::step::{self, Cause};
-use super::{Beginning, Name, Task, as_name};
+use super::{Beginning, Name, Task, as_name, registry};
 use crate::ffi::native::arguments::{Call, Signature};
 use crate::ffi::native::class::{self, Class, init, unary_slot};
 use crate::ffi::native::method::{
@@ -37,7 +37,8 @@ pub(crate) fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
         subclassable: true,
     };
     let class = class::build::<Task>(module.py(), class)?;
-    module.add("Task", class)
+    module.add("Task", class)?;
+    registry::add_functions(module)
 }
 
 fn methods() -> Vec<Method> {

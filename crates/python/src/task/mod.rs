@@ -36,6 +36,7 @@ use crate::imported;
 pub(crate) struct Task {
     base: Future,
     run: AttachedCell<Run>,
+    registered: registry::Place,
 }
 
 /// What a task has beyond a future.
@@ -48,8 +49,6 @@ struct Run {
     waits_for: Option<Owned>,
     /// What the next step throws into the coroutine.
     to_throw: Option<Owned>,
-    /// The entry in asyncio's set of all tasks.
-    registered: Option<registry::Entry>,
     /// How many requests of cancellation have not been withdrawn.
     cancel_requests: i64,
     /// The next step throws `CancelledError`.
@@ -103,13 +102,13 @@ impl Contents for Task {
                 visitor.visit(name)?;
             }
             visitor.all(&run.waits_for)?;
-            visitor.all(&run.to_throw)?;
-            run.registered.as_ref().map_or(Ok(()), |entry| entry.visit(visitor))
+            visitor.all(&run.to_throw)
         });
         visited.unwrap_or(Ok(()))
     }
 
     fn clear(&self) {
+        self.registered.leave();
         self.base.clear();
         drop(self.run.visit(|run| {
             let context = run.context.take();
@@ -126,6 +125,8 @@ impl Contents for Task {
     }
 
     fn finalize(slf: &Bound<'_, Self>) {
+        // As the weak references of what is collected go first.
+        slf.contents().registered.leave();
         if slf.contents().is_lost_while_pending() {
             report::destroyed_while_pending(slf);
         }
@@ -154,7 +155,7 @@ impl Task {
     ) -> PyResult<Bound<'py, Self>> {
         let py = core.py();
         if core.get().is_debug() || !coroutine::is_native(beginning.coroutine) || beginning.eager {
-            let contents = Self { base: Future::of_core(core)?, run: AttachedCell::default() };
+            let contents = Self { base: Future::of_core(core)?, ..Self::default() };
             let task = object::create(py, contents)?;
             Self::begin(&task, beginning)?;
             return Ok(task);
@@ -163,7 +164,9 @@ impl Task {
         let run = Run::of(beginning)?;
         let event_loop = Some(EventLoop::Native(Owned::new(core.clone())));
         let base = Future { state: AttachedCell::new(State { event_loop, ..State::default() }) };
-        let task = object::create(py, Self { base, run: AttachedCell::new(run) })?;
+        let contents =
+            Self { base, run: AttachedCell::new(run), registered: registry::Place::default() };
+        let task = object::create(py, contents)?;
         Self::schedule_step(&task)?;
         registry::register(&task)?;
         Ok(task)

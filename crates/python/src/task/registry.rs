@@ -1,72 +1,120 @@
-//! `asyncio.all_tasks()`: the set, of asyncio's, of every task that may still run.
+//! `asyncio.all_tasks()`: every task that may still run.
 //!
-//! The set is a `WeakSet`, whose own `add` takes longer than all else that making a task takes.
-//! What it does is done here directly: a weak reference goes into the set inside, with the
-//! callback that takes it out if the task is destroyed. A task that is done takes it out itself.
+//! asyncio has a `WeakSet` of them, and to add a task there takes longer than all else that making
+//! it takes. Ours are in a list of their own, which `rondel.cpython` has that set show, too.
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::PySet;
 
 use super::Task;
-use crate::ffi::native::object::{Native, Stop, Visitor};
-use crate::ffi::owned::Owned;
-use crate::ffi::weak;
+use crate::ffi::native::object::Native;
 
-/// A task's place in the set.
-pub(super) struct Entry(Owned);
+pub(super) use place::{Place, register, unregister};
 
-impl Entry {
-    pub(super) fn visit(&self, visitor: &Visitor<'_>) -> Result<(), Stop> {
-        visitor.visit(&self.0)
+#[cfg(not(Py_GIL_DISABLED))]
+mod place {
+    use pyo3::prelude::*;
+    use pyo3::sync::PyOnceLock;
+
+    use super::Task;
+    use crate::ffi::native::living::{self, Links, listed_class};
+    use crate::ffi::native::object::Native;
+    use crate::imported;
+
+    /// A task's place in the list.
+    pub(in super::super) type Place = Links<Task>;
+
+    listed_class!(Task, registered);
+
+    /// Puts a task among those that may still run.
+    ///
+    /// # Errors
+    /// What importing raises, for the first task.
+    #[inline]
+    pub(in super::super) fn register(slf: &Bound<'_, Task>) -> PyResult<()> {
+        static SHOWN: PyOnceLock<()> = PyOnceLock::new();
+        let py = slf.py();
+        if SHOWN.get(py).is_none() {
+            imported::show_listed_tasks(py)?.call0()?;
+            let _ = SHOWN.set(py, ());
+        }
+        living::add(slf);
+        Ok(())
+    }
+
+    /// Ends what `register` began.
+    ///
+    /// # Errors
+    /// None; without a GIL there may be some.
+    #[inline]
+    pub(in super::super) fn unregister(slf: &Bound<'_, Task>) -> PyResult<()> {
+        slf.contents().registered.leave();
+        Ok(())
+    }
+
+    pub(super) fn listed(py: Python<'_>) -> Vec<Bound<'_, Task>> {
+        living::objects(py)
     }
 }
 
-/// The set of weak references inside asyncio's set of tasks, and the callback of those.
-struct Registered {
-    references: Py<PySet>,
-    remove: Py<PyAny>,
+/// Without a GIL a task could end while another thread finds it in our list.
+#[cfg(Py_GIL_DISABLED)]
+mod place {
+    use pyo3::prelude::*;
+
+    use super::Task;
+    use crate::imported;
+
+    /// A task's place is in asyncio's set, not here.
+    #[derive(Default)]
+    pub(in super::super) struct Place(());
+
+    impl Place {
+        pub(in super::super) fn leave(&self) {}
+    }
+
+    /// Puts a task among those that may still run.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(in super::super) fn register(slf: &Bound<'_, Task>) -> PyResult<()> {
+        imported::register_task(slf.py())?.call1((slf,)).map(drop)
+    }
+
+    /// Ends what `register` began.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(in super::super) fn unregister(slf: &Bound<'_, Task>) -> PyResult<()> {
+        imported::unregister_task(slf.py())?.call1((slf,)).map(drop)
+    }
+
+    pub(super) fn listed(_py: Python<'_>) -> Vec<Bound<'_, Task>> {
+        Vec::new()
+    }
 }
 
-fn registered(py: Python<'_>) -> PyResult<&Registered> {
-    static CELL: PyOnceLock<Registered> = PyOnceLock::new();
-    CELL.get_or_try_init(py, || {
-        let name = if cfg!(Py_3_12) { "_scheduled_tasks" } else { "_all_tasks" };
-        let tasks = py.import("asyncio.tasks")?.getattr(name)?;
-        Ok(Registered {
-            references: tasks.getattr("data")?.cast_into::<PySet>()?.unbind(),
-            remove: tasks.getattr("_remove")?.unbind(),
-        })
-    })
-}
-
-/// Puts a task into the set.
+/// Adds what `rondel.cpython` knows the list by.
 ///
 /// # Errors
 /// `MemoryError`.
-#[inline]
-pub(super) fn register(slf: &Bound<'_, Task>) -> PyResult<()> {
-    let py = slf.py();
-    let registered = registered(py)?;
-    let reference = weak::reference(slf, registered.remove.bind(py))?;
-    registered.references.bind(py).add(&reference)?;
-    let entry = Some(Entry(Owned::new(reference)));
-    drop(slf.contents().run.with(py, |run| std::mem::replace(&mut run.registered, entry)));
-    Ok(())
+pub(super) fn add_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(listed_tasks, module)?)?;
+    module.add_function(wrap_pyfunction!(unlist_task, module)?)
 }
 
-/// Takes a task out of the set.
-///
-/// # Errors
-/// `MemoryError`.
-#[inline]
-pub(super) fn unregister(slf: &Bound<'_, Task>) -> PyResult<()> {
-    let py = slf.py();
-    let Some(entry) = slf.contents().run.with(py, |run| run.registered.take()) else {
-        return Ok(());
-    };
-    registered(py)?.references.bind(py).discard(entry.0.bind(py)).map(drop)
+/// Rondel's tasks that may still run, of all loops.
+#[pyfunction]
+fn listed_tasks(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
+    place::listed(py).into_iter().map(Bound::into_any).collect()
+}
+
+/// Takes a task off the list, if it is one of Rondel's.
+#[pyfunction]
+fn unlist_task(task: &Bound<'_, PyAny>) {
+    if let Ok(task) = task.cast::<Task>() {
+        task.contents().registered.leave();
+    }
 }
 
 /// Runs `f` with the task among those that run their first step before they are registered.

@@ -9,5 +9,7 @@ pub(crate) mod arguments;
 pub(crate) mod class;
 mod dealloc;
 mod free_list;
+#[cfg(not(Py_GIL_DISABLED))]
+pub(crate) mod living;
 pub(crate) mod method;
 pub(crate) mod object;
