@@ -4,6 +4,7 @@
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::FileType;
@@ -13,7 +14,8 @@ use rustix::net::{
     SocketFlags,
 };
 
-/// A descriptor whose owner, a Python socket or file object, is kept open by whoever holds this.
+/// A descriptor whose owner, a Python socket or file object or an accepted connection that has no
+/// such object yet, is kept open by whoever holds this.
 ///
 /// `socket.close()` closes for real only when nobody holds an I/O reference (`_io_refs`, which
 /// `makefile()` uses too); the holder has taken one, or has not given the object away. Of a pipe's
@@ -32,7 +34,7 @@ impl HeldDescriptor {
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the number came from an open socket or file object, so it is not -1. The holder
+        // SAFETY: the number came from an open socket, connection or file, so it is not -1. The holder
         // makes these calls only until it lets go of the object (a transport whose connection is
         // lost, an acceptor that is no longer watched, make none), and until then the I/O
         // reference keeps a socket open; should somebody close a pipe's object, or the bare number
@@ -104,6 +106,11 @@ impl HeldDescriptor {
     pub(crate) fn accept(self) -> Result<(OwnedFd, Option<SocketAddrAny>), Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         rustix::net::acceptfrom_with(self.fd(), flags)
+    }
+
+    /// The own address of a connection by IP.
+    pub(crate) fn local_address(self) -> Option<SocketAddr> {
+        rustix::net::getsockname(self.fd()).ok()?.try_into().ok()
     }
 
     /// Switches Nagle's algorithm off, which holds small writes back; a socket that has none

@@ -1,17 +1,19 @@
 //! Accepting connections: a socket, a protocol and a transport for each.
 
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use pyo3::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::PyTraverseError;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 use rondel_engine::{Direction, Notify};
 use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 
+use super::accepted::{AcceptedSocket, socket_object};
 use super::address;
 use super::stream::StreamTransport;
 use crate::callback::Callback;
@@ -29,7 +31,7 @@ pub(crate) struct Acceptor {
     socket: HeldDescriptor,
     /// Its family, type and protocol, which its connections have, too: asked for once, since the
     /// socket module makes an enum's member at each look.
-    kind: PyOnceLock<[Py<PyAny>; 3]>,
+    kind: PyOnceLock<Py<PyTuple>>,
     protocol_factory: Py<PyAny>,
     server: Py<PyAny>,
     /// At most this many connections, and at least one, are accepted per event.
@@ -137,8 +139,9 @@ impl Acceptor {
         })
     }
 
-    /// Makes the connection's socket object, protocol and transport. If that fails the connection
-    /// is closed and, in debug mode, the failure reported: asyncio's way.
+    /// Makes the connection's protocol and transport, and its socket object where that cannot wait.
+    /// If that fails the connection is closed and, in debug mode, the failure reported: asyncio's
+    /// way.
     fn connect(
         &self,
         context: &Bound<'_, PyAny>,
@@ -147,17 +150,22 @@ impl Acceptor {
     ) -> PyResult<()> {
         let py = context.py();
         let event_loop = self.event_loop.bind(py);
-        let sock = self.socket_object(py, connection)?;
-        let extra = PyDict::new(py);
-        let made = peer_name(&sock, address)
-            .and_then(|peer| extra.set_item(intern!(py, "peername"), peer))
-            .and_then(|()| self.protocol_factory.bind(py).call0())
-            .and_then(|protocol| {
-                let server = self.server.bind(py);
-                let context = self.context_is_shared.then_some(context);
-                let extra = extra.clone();
-                StreamTransport::create(event_loop, &sock, protocol, extra, server, context)
-            });
+        let kind = self.kind(py)?;
+        let by_ip = address.and_then(|address| SocketAddr::try_from(address.clone()).ok());
+        let (sock, extra) = if let Some(peer) = by_ip {
+            let accepted = AcceptedSocket::new(connection, peer, kind.clone().unbind());
+            (Bound::new(py, accepted)?.into_any(), Ok(None))
+        } else {
+            let sock = socket_object(kind, connection).map_err(|(error, _)| error)?;
+            let extra = extra_with_peer(&sock, address).map(Some);
+            (sock, extra)
+        };
+        let made = extra.and_then(|extra| {
+            let protocol = self.protocol_factory.bind(py).call0()?;
+            let server = self.server.bind(py);
+            let context = self.context_is_shared.then_some(context);
+            StreamTransport::create(event_loop, &sock, protocol, extra, server, context)
+        });
         match made {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -171,38 +179,32 @@ impl Acceptor {
         }
     }
 
-    /// A socket object of the listening socket's family, type and protocol.
-    fn socket_object<'py>(
-        &self,
-        py: Python<'py>,
-        connection: OwnedFd,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let [family, kind, protocol] = self.kind.get_or_try_init(py, || {
+    /// The listening socket's family, type and protocol.
+    fn kind<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyTuple>> {
+        let kind = self.kind.get_or_try_init(py, || {
             let listening = self.sock.bind(py);
-            let ask = |name| listening.getattr(name).map(Bound::unbind);
-            PyResult::Ok([
-                ask(intern!(py, "family"))?,
-                ask(intern!(py, "type"))?,
-                ask(intern!(py, "proto"))?,
-            ])
+            let kind = [
+                listening.getattr(intern!(py, "family"))?,
+                listening.getattr(intern!(py, "type"))?,
+                listening.getattr(intern!(py, "proto"))?,
+            ];
+            PyTuple::new(py, kind).map(Bound::unbind)
         })?;
-        let class = imported::socket_class(py)?;
-        let sock = class.call1((family, kind, protocol, connection.as_raw_fd()))?;
-        // It is the object's now.
-        let _ = connection.into_raw_fd();
-        sock.call_method1(intern!(py, "setblocking"), (false,))?;
-        Ok(sock)
+        Ok(kind.bind(py))
     }
 }
 
-/// The peer's address as Python's `socket.accept()` gives it.
-fn peer_name<'py>(
+/// What is known of a connection: its peer's address as Python's `socket.accept()` gives it.
+fn extra_with_peer<'py>(
     sock: &Bound<'py, PyAny>,
     address: Option<&SocketAddrAny>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Bound<'py, PyDict>> {
     let py = sock.py();
-    match address.map(|address| address::to_python(py, address)).transpose()?.flatten() {
-        Some(name) => Ok(name),
-        None => sock.call_method0(intern!(py, "getpeername")),
-    }
+    let name = match address.map(|address| address::to_python(py, address)).transpose()?.flatten() {
+        Some(name) => name,
+        None => sock.call_method0(intern!(py, "getpeername"))?,
+    };
+    let extra = PyDict::new(py);
+    extra.set_item(intern!(py, "peername"), name)?;
+    Ok(extra)
 }

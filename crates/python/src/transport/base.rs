@@ -13,11 +13,12 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::PyTraverseError;
 use pyo3::pyclass::boolean_struct::True;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use rondel_engine::{Direction, Notify};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use super::accepted::AcceptedSocket;
 use super::flow_control::WaterMarks;
 use super::lifetime;
 use crate::callback::Callback;
@@ -75,9 +76,11 @@ impl Step {
 /// What is true of a transport now.
 #[allow(clippy::struct_excessive_bools)] // each is one of asyncio's own flags
 pub(super) struct Life {
-    /// The Python object that owns the descriptor: a socket, or a pipe's file object; `None` once
-    /// the connection is lost.
+    /// The object that owns the descriptor: a socket or what stands for it, or a pipe's file object;
+    /// `None` once the connection is lost.
     pub(super) owner: Option<Py<PyAny>>,
+    /// The owner, or who was, if it is such a one and `extra` does not describe it yet.
+    accepted: Option<Py<AcceptedSocket>>,
     pub(super) protocol: Option<Py<PyAny>>,
     /// The protocol's method, until it has been called.
     pub(super) connection_made: Option<Py<PyAny>>,
@@ -165,7 +168,11 @@ impl BaseTransport {
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Self> {
         let py = event_loop.py();
-        let fd: RawFd = sock.call_method0(intern!(py, "fileno"))?.extract()?;
+        let accepted = sock.cast_exact::<AcceptedSocket>().ok();
+        let fd: RawFd = match accepted {
+            Some(accepted) => accepted.get().number(py),
+            None => sock.call_method0(intern!(py, "fileno"))?.extract()?,
+        };
         if fd < 0 {
             return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")));
         }
@@ -174,16 +181,14 @@ impl BaseTransport {
             None => PyDict::new(py),
         };
         let connection_made = protocol.getattr(intern!(py, "connection_made"))?;
-        describe_socket(event_loop.get(), &extra, sock)?;
-        let descriptor = HeldDescriptor::new(fd);
-        Self::new(
-            event_loop,
-            (sock, descriptor),
-            (protocol, connection_made),
-            waiter,
-            extra,
-            context,
-        )
+        if accepted.is_none() {
+            describe_socket(event_loop.get(), &extra, sock)?;
+        }
+        let owned = (sock, HeldDescriptor::new(fd));
+        let made =
+            Self::new(event_loop, owned, (protocol, connection_made), waiter, extra, context)?;
+        made.with(py, |life| life.accepted = accepted.map(|it| it.clone().unbind()));
+        Ok(made)
     }
 
     /// For a file object that is now the transport's: a pipe, a socket or a character device,
@@ -239,6 +244,7 @@ impl BaseTransport {
         };
         let life = Life {
             owner: Some(owner.clone().unbind()),
+            accepted: None,
             protocol: Some(protocol.clone().unbind()),
             connection_made: Some(connection_made.unbind()),
             waiter: waiter.map(Bound::unbind),
@@ -303,6 +309,36 @@ impl BaseTransport {
         let _old = self.with(py, |life| std::mem::replace(&mut life.owner, owner));
     }
 
+    /// Makes the socket object of an accepted connection, and enters what describes it, unless that
+    /// has been done.
+    ///
+    /// # Errors
+    /// Those of [`AcceptedSocket::make_socket`]; the next one who asks tries again.
+    pub(super) fn describe_accepted(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(accepted) = self.with(py, |life| life.accepted.take()) else { return Ok(()) };
+        let connection = accepted.get();
+        let is_open = connection.number(py) >= 0;
+        let last_name = connection.last_name(py)?;
+        let sock = match connection.make_socket(py) {
+            Ok(sock) => sock,
+            Err(error) => {
+                self.with(py, |life| life.accepted = Some(accepted));
+                return Err(error);
+            }
+        };
+        if is_open {
+            lifetime::hold_open(&sock)?;
+            self.set_owner(py, Some(sock.clone().unbind()));
+        }
+        let extra = self.extra.bind(py);
+        extra.set_item(intern!(py, "peername"), connection.peer_name(py)?)?;
+        describe_socket(self.core(), extra, &sock)?;
+        if let Some(name) = last_name {
+            extra.set_item(intern!(py, "sockname"), name)?;
+        }
+        Ok(())
+    }
+
     /// What the `repr` of every transport of asyncio's begins with.
     pub(super) fn begin_repr(&self, py: Python<'_>, name: &str) -> String {
         let life = self.with(py, |life| match (&life.owner, life.closing) {
@@ -358,7 +394,12 @@ impl BaseTransport {
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = name.py();
-        let found = self.extra.bind(py).get_item(name)?;
+        let extra = self.extra.bind(py);
+        let mut found = extra.get_item(&name)?;
+        if found.is_none() && is_of_sockets(&name)? {
+            self.describe_accepted(py)?;
+            found = extra.get_item(name)?;
+        }
         Ok(found.or(default).unwrap_or_else(|| py.None().into_bound(py)))
     }
 
@@ -369,8 +410,9 @@ impl BaseTransport {
     }
 
     #[getter(_extra)]
-    fn extra<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
-        self.extra.bind(py).clone()
+    fn extra<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.describe_accepted(py)?;
+        Ok(self.extra.bind(py).clone())
     }
 
     /// `None` once the connection is lost.
@@ -385,6 +427,7 @@ impl BaseTransport {
         visit.call(&self.extra)?;
         let visited = self.life.visit(|life| {
             visit.call(&life.owner)?;
+            visit.call(&life.accepted)?;
             visit.call(&life.protocol)?;
             visit.call(&life.connection_made)?;
             visit.call(&life.waiter)?;
@@ -407,6 +450,12 @@ impl BaseTransport {
         });
         drop(cleared);
     }
+}
+
+/// Whether this is what [`describe_socket`] enters.
+fn is_of_sockets(name: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let Ok(name) = name.cast::<PyString>() else { return Ok(false) };
+    Ok(matches!(name.to_str()?, "socket" | "sockname" | "peername"))
 }
 
 /// Enters `socket`, `sockname` and, unless it is known, `peername`.

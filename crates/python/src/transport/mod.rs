@@ -1,6 +1,7 @@
 //! Native transports: what runs per packet.
 
 pub(crate) mod accept;
+mod accepted;
 pub(crate) mod address;
 pub(crate) mod base;
 pub(crate) mod datagram;

@@ -59,7 +59,7 @@ impl StreamTransport {
         event_loop: &Bound<'py, LoopCore>,
         sock: &Bound<'py, PyAny>,
         protocol: Bound<'py, PyAny>,
-        extra: Bound<'py, PyDict>,
+        extra: Option<Bound<'py, PyDict>>,
         server: &Bound<'py, PyAny>,
         context: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<()> {
@@ -258,8 +258,12 @@ impl StreamTransport {
     }
 
     #[getter(_sock)]
-    fn sock<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
-        base(slf).owner(slf.py())
+    fn sock<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (py, base) = (slf.py(), base(slf));
+        if base.owner(py).is_some() {
+            base.describe_accepted(py)?;
+        }
+        Ok(base.owner(py))
     }
 
     #[getter(_sock_fd)]
