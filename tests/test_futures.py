@@ -380,3 +380,27 @@ def test_a_closed_loop_resumes_nobody(loop: Loop) -> None:
     assert future.done()
     assert not task.done()
     task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "result", [1, "text", (), (1, 2), ValueError("a result"), StopIteration(3)]
+)
+async def test_who_awaits_by_hand_is_told_the_result_by_stop_iteration(
+    loop: Loop, result: object
+) -> None:
+    future: asyncio.Future[object] = loop.create_future()
+    future.set_result(result)
+    with pytest.raises(StopIteration) as told:
+        next(future.__await__())
+    assert told.value.value is result
+    assert told.value.args == (result,)
+    assert told.value.__context__ is None
+    assert told.value.__cause__ is None
+    handled = LookupError()
+    try:
+        raise handled
+    except LookupError:
+        with pytest.raises(StopIteration) as told:
+            next(future.__await__())
+    assert told.value.value is result
+    assert told.value.__context__ is handled

@@ -46,6 +46,8 @@ __all__ = [
 
 if sys.version_info >= (3, 14):
     __all__ += ["ThreadSafeHandle"]
+else:
+    __all__ += ["listed_tasks", "unlist_task"]
 
 __version__: Final[str]
 

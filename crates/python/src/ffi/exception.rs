@@ -60,13 +60,52 @@ pub(crate) fn set_stop_iteration(result: Bound<'_, PyAny>) {
     if result.is_none() {
         return;
     }
+    #[cfg(Py_3_12)]
+    if set_made_by_hand(&result) {
+        return;
+    }
     if is_instance(&result) || result.is_instance_of::<PyTuple>() {
         let py = result.py();
-        return stop_iteration(result).restore(py);
+        let error = stop_iteration(result).into_value(py).into_bound(py);
+        return raised_now(error.as_any()).restore(py);
     }
     // SAFETY: the thread is attached, and both objects are alive; the class is called with one
     // that is neither an instance of an exception nor a tuple.
     unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, result.as_ptr()) };
+}
+
+/// Sets `StopIteration(result)` without a call of the class, which takes a tenth of the time that
+/// waking a task takes; `false` if that cannot be done, as while another exception is handled,
+/// which would be this one's context.
+#[cfg(Py_3_12)]
+#[inline]
+fn set_made_by_hand(result: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the thread is attached. The exception is made as its `__new__` and `__init__` make
+    // it: an instance of that static class, zeroed, with the only argument as `args` and `value`.
+    unsafe {
+        let handled = ffi::PyErr_GetHandledException();
+        if !handled.is_null() {
+            ffi::Py_DECREF(handled);
+            return false;
+        }
+        let arguments = ffi::PyTuple_New(1);
+        if arguments.is_null() {
+            ffi::PyErr_Clear();
+            return false;
+        }
+        ffi::PyTuple_SET_ITEM(arguments, 0, result.clone().into_ptr());
+        let error = ffi::PyType_GenericAlloc(ffi::PyExc_StopIteration.cast(), 0);
+        if error.is_null() {
+            ffi::Py_DECREF(arguments);
+            ffi::PyErr_Clear();
+            return false;
+        }
+        let fields = error.cast::<ffi::PyStopIterationObject>();
+        (*fields).args = arguments;
+        (*fields).value = result.clone().into_ptr();
+        ffi::PyErr_SetRaisedException(error);
+    }
+    true
 }
 
 /// `error` as raised now: during the exception that is being handled, if there is one.
