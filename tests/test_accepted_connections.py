@@ -60,6 +60,18 @@ async def test_a_used_connection_tells_its_socket_and_addresses(loop: Loop, firs
         assert sock.fileno() == -1
 
 
+async def test_other_names_are_nobodys_whatever_they_are(loop: Loop) -> None:
+    async with served(loop, Echo) as (_, address, protocols):
+        client, protocol = await connected(loop, address, protocols)
+        info = protocol.transport.get_extra_info
+        for name in ("\udcff", "", "socket\0", b"socket", 1.5, None):
+            assert info(name) is None
+            assert info(name, "default") == "default"
+        with pytest.raises(TypeError, match="unhashable type: 'list'"):
+            info([])
+        client.close()
+
+
 @pytest.mark.parametrize("first", NAMES)
 async def test_a_lost_connection_still_tells_them(loop: Loop, first: str) -> None:
     async with served(loop, Echo) as (_, address, protocols):

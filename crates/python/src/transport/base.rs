@@ -396,7 +396,7 @@ impl BaseTransport {
         let py = name.py();
         let extra = self.extra.bind(py);
         let mut found = extra.get_item(&name)?;
-        if found.is_none() && is_of_sockets(&name)? {
+        if found.is_none() && is_of_sockets(&name) {
             self.describe_accepted(py)?;
             found = extra.get_item(name)?;
         }
@@ -452,10 +452,10 @@ impl BaseTransport {
     }
 }
 
-/// Whether this is what [`describe_socket`] enters.
-fn is_of_sockets(name: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let Ok(name) = name.cast::<PyString>() else { return Ok(false) };
-    Ok(matches!(name.to_str()?, "socket" | "sockname" | "peername"))
+/// Whether this is what [`describe_socket`] enters. A name with a lone surrogate is nobody's, too.
+fn is_of_sockets(name: &Bound<'_, PyAny>) -> bool {
+    let Ok(name) = name.cast::<PyString>() else { return false };
+    name.to_str().is_ok_and(|name| matches!(name, "socket" | "sockname" | "peername"))
 }
 
 /// Enters `socket`, `sockname` and, unless it is known, `peername`.
