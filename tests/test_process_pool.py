@@ -466,6 +466,29 @@ def test_errors_of_a_program_arrive_where_warnings_are_errors(tmp_path: Path) ->
     assert said == "LookupError('in the program') True\n"
 
 
+UNFIT = """
+import rondel
+from concurrent.futures.process import BrokenProcessPool
+
+def fail():
+    raise LookupError("in the program")
+
+if __name__ == "__main__":
+    with rondel.ProcessPoolExecutor(1, initializer=fail) as pool:
+        error = pool.submit(print).exception()
+        print(type(error) is BrokenProcessPool, repr(error.__cause__))
+"""
+
+
+def test_a_programs_initializer_that_fails_breaks_the_pool_where_warnings_are_errors(
+    tmp_path: Path,
+) -> None:
+    said = run_program(tmp_path, UNFIT, "-X", "dev", "-W", "error")
+    assert said.startswith("True LookupError('in the program')\nException in initializer:\n")
+    assert said.endswith("LookupError: in the program\n")
+    assert said.count("Traceback") == 1
+
+
 def test_functions_that_workers_cannot_import_are_explained(tmp_path: Path) -> None:
     assert "put it into a module" in run_program(tmp_path, PROGRAM, stdin=True)
 

@@ -49,13 +49,9 @@ def serve(ends: Ends, initializer: Callable[..., object] | None, initargs: tuple
     if initializer is not None:
         try:
             initializer(*initargs)
-        except BaseException as error:
-            import logging
-
-            # Where the standard library says it.
-            logger = logging.getLogger("concurrent.futures")
-            logger.critical("Exception in initializer:", exc_info=True)
+        except BaseException as error:  # noqa: BLE001 - the pool raises it
             connection.send(0, framing.UNFIT, _described(error))
+            _log_unfit(error)
             return
     del initializer, initargs
     connection.send(0, framing.READY, b"")
@@ -65,6 +61,16 @@ def serve(ends: Ends, initializer: Callable[..., object] | None, initargs: tuple
 def report_unfit(ends: Ends, error: BaseException) -> None:
     """Tell the pool what has kept this process from becoming a worker."""
     _Connection(ends).send(0, framing.UNFIT, _described(error))
+
+
+def _log_unfit(error: BaseException) -> None:
+    """Say it where the standard library does."""
+    import logging
+
+    logger = logging.getLogger("concurrent.futures")
+    # What may stand in the way of showing a traceback; see `_traceback_of`.
+    with warnings.catch_warnings(action="ignore"):
+        logger.critical("Exception in initializer:", exc_info=error)
 
 
 class _Connection:
