@@ -7,7 +7,7 @@ import importlib.util
 import json
 import os
 import platform
-import subprocess
+import signal
 import sys
 import tempfile
 import time
@@ -20,12 +20,13 @@ from conformance import environment
 from conformance.exclusions import Exclusion, read
 
 from executor_conformance.pools import EXCLUSIONS, FASTEST, POOLS, START_METHODS, SUITE
+from executor_conformance.session import Sessions
 
 LIMIT = 120.0
 """Seconds that the tests of one module may take."""
 
 
-def run(pool: str, module: str, start_method: str) -> dict[str, str]:
+def run(pool: str, module: str, start_method: str, sessions: Sessions) -> dict[str, str]:
     """Run the tests of a module on a pool, in an environment of their own; what came of each."""
     with tempfile.TemporaryDirectory() as folder:
         made = environment.make(Path(folder, "environment"), "stdlib")
@@ -34,24 +35,15 @@ def run(pool: str, module: str, start_method: str) -> dict[str, str]:
         (packages / "executors.pth").write_text(
             f"import executor_conformance.substitution as substitution; {statement}\n"
         )
-        command = [str(made.python), "-m", "executor_conformance.worker"]
+        command = [str(made.python), "-X", "faulthandler", "-m", "executor_conformance.worker"]
         command += [pool, module, start_method]
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        try:
-            ran = subprocess.run(
-                command,
-                check=False,
-                cwd=made.work,
-                env=variables,
-                capture_output=True,
-                text=True,
-                timeout=LIMIT,
-            )
-        except subprocess.TimeoutExpired as late:
-            return {module: f"failed: not done after {LIMIT:.0f} s\n{late.stderr!r}"}
-    if ran.returncode:
-        return {module: f"failed: ended with {ran.returncode}\n{ran.stderr}"}
-    outcomes: dict[str, str] = json.loads(ran.stdout.splitlines()[-1])
+        ended = sessions.run(command, folder=made.work, variables=variables, limit=LIMIT)
+    if ended.is_late:
+        return {module: f"failed: not done after {LIMIT:.0f} s\n{ended.errors}"}
+    if ended.code:
+        return {module: f"failed: ended with {ended.code}\n{ended.errors}"}
+    outcomes: dict[str, str] = json.loads(ended.output.splitlines()[-1])
     return outcomes or {module: "failed: there are no tests"}
 
 
@@ -97,10 +89,14 @@ def main() -> int:
         for name in chosen.pools or POOLS
         for module in (POOLS[name].modules[:1] if whole else POOLS[name].modules)
     ]
-    with ThreadPoolExecutor(chosen.jobs) as jobs:
-        ran = list(
-            jobs.map(partial(run, start_method=chosen.start_method), *zip(*wanted, strict=True))
-        )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Sessions() as sessions, ThreadPoolExecutor(chosen.jobs) as jobs:
+        tests_of = partial(run, start_method=chosen.start_method, sessions=sessions)
+        try:
+            ran = list(jobs.map(tests_of, *zip(*wanted, strict=True)))
+        except BaseException:
+            sessions.end()
+            raise
     exclusions = [exclusion for exclusion in read(EXCLUSIONS) if exclusion.applies()]
     total: Counter[str] = Counter()
     differences = []
