@@ -53,6 +53,23 @@ def test_nothing_stays_installed_after_a_handler_that_was_not_there_is_removed(l
     assert signal.set_wakeup_fd(-1) == -1
 
 
+def test_what_is_installed_during_a_run_is_after_a_handler_that_was_refused(loop: Loop) -> None:
+    def installed() -> int:
+        now = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(now, warn_on_full_buffer=False)
+        return now
+
+    async def main() -> None:
+        await asyncio.sleep(0.001)
+        before = installed()
+        with pytest.raises(RuntimeError, match="cannot be caught"):
+            loop.add_signal_handler(signal.SIGKILL, print)
+        await asyncio.sleep(0.001)
+        assert installed() == before
+
+    loop.run_until_complete(main())
+
+
 def test_somebody_elses_descriptor_is_served_during_a_run(
     loop: Loop, mine: tuple[socket.socket, socket.socket]
 ) -> None:

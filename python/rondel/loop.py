@@ -23,9 +23,13 @@ from rondel.cancellation import CancellableCalls
 from rondel.watched import WatchedDescriptors
 
 if TYPE_CHECKING:
+    from typing import TypeVarTuple
+
     from rondel.executors import ThreadPoolExecutor
     from rondel.executors.processes.drivers import LoopDriver
     from rondel.transport import ReadPipeTransport, StreamTransport, WritePipeTransport
+
+    _Ts = TypeVarTuple("_Ts")
 
 __all__ = ["Loop"]
 
@@ -128,6 +132,16 @@ class Loop(CancellableCalls):
         self._stop_receiving_signals(True)
         self._csock = None
         self._internal_fds -= 1
+
+    def add_signal_handler(self, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
+        """Have `callback` called when a signal arrives. Raises as asyncio's loop does."""
+        try:
+            super().add_signal_handler(sig, callback, *args)
+        except BaseException:
+            # It has taken the pipe off, which a run that is under way needs.
+            if not self._signal_handlers:
+                self._signals_taken_away()
+            raise
 
     def remove_signal_handler(self, sig: int) -> bool:
         """Remove the handler of a signal; False if it has none."""
