@@ -39,6 +39,7 @@ class Soak:
 
         The first sample, to which others are compared, is taken when all has been done once.
         """
+        samples.fill_interned()
         await self.house.open()
         try:
             started = time.monotonic()
