@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import process_time as clock
 from typing import Any
 
@@ -11,18 +11,20 @@ from benches.workload import InProcess, check
 from benches.workloads.synchronisation import provided
 
 
-async def sleep_zero(count: int, tasks: int) -> float:
-    """``sleep(0)``, ``count`` times in all, shared out among tasks that take turns."""
+async def sleep(count: int, tasks: int, microseconds: int = 0, own: bool = False) -> float:
+    """``sleep``, ``count`` times in all, shared out among tasks; of no time: they take turns."""
     each = count // tasks
     finished = 0
+    sleep: Callable[[float], Awaitable[None]] = provided("sleep", own)
+    delay = microseconds / 1e6 if microseconds else 0
 
-    async def yielding() -> None:
+    async def sleeper() -> None:
         nonlocal finished
         for _ in range(each):
-            await asyncio.sleep(0)
+            await sleep(delay)
         finished += 1
 
-    running = [asyncio.create_task(yielding()) for _ in range(tasks)]
+    running = [asyncio.create_task(sleeper()) for _ in range(tasks)]
     begin = clock()
     for task in running:
         await task
@@ -105,11 +107,33 @@ WORKLOADS = (
             name=f"sleep0-{tasks}",
             group="scheduling",
             title=f"sleep(0), {tasks:,} task{'s' * (tasks > 1)}",
-            body=sleep_zero,
+            body=sleep,
             count=max(40_000, 4 * tasks),
             arguments={"tasks": tasks},
         )
         for tasks in (1, 100, 10_000)
+    ),
+    *(
+        InProcess(
+            name=f"own-sleep0-{tasks}",
+            group="scheduling",
+            title=f"sleep(0), {tasks:,} task{'s' * (tasks > 1)}, own function",
+            body=sleep,
+            count=max(40_000, 4 * tasks),
+            arguments={"tasks": tasks, "own": True},
+        )
+        for tasks in (1, 100, 10_000)
+    ),
+    *(
+        InProcess(
+            name=f"{prefix}sleep-short",
+            group="scheduling",
+            title=f"sleep of 1 µs, 1,000 tasks{suffix}",
+            body=sleep,
+            count=20_000,
+            arguments={"tasks": 1000, "microseconds": 1, "own": own},
+        )
+        for prefix, suffix, own in (("", "", False), ("own-", ", own function", True))
     ),
     InProcess(
         name="create-await",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rondel._rondel import Event, Lock, Queue, Timeout, __version__, timeout, timeout_at
+from rondel._rondel import Event, Lock, Queue, Timeout, __version__, sleep, timeout, timeout_at
 from rondel.loop import Loop
 from rondel.running import new_event_loop, run
 
@@ -32,6 +32,7 @@ __all__ = [
     "driver_report",
     "new_event_loop",
     "run",
+    "sleep",
     "timeout",
     "timeout_at",
 ]

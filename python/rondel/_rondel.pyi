@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from contextvars import Context
 from socket import socket
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, TypeVarTuple, final
+from typing import Any, Final, Self, TypeVar, TypeVarTuple, final, overload
 
 from typing_extensions import disjoint_base
 
@@ -40,6 +40,7 @@ __all__ = [
     "__version__",
     "interpreter_exits",
     "kernel_features",
+    "sleep",
     "timeout",
     "timeout_at",
 ]
@@ -135,6 +136,10 @@ class Timeout:
         exc_tb: TracebackType | None,
     ) -> bool | None: ...
 
+@overload
+def sleep(delay: float) -> Coroutine[Any, Any, None]: ...
+@overload
+def sleep(delay: float, result: _T) -> Coroutine[Any, Any, _T]: ...
 def timeout(delay: float | None) -> Timeout: ...
 def timeout_at(when: float | None) -> Timeout: ...
 

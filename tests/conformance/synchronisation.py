@@ -1,8 +1,8 @@
 # mypy: disable-error-code="misc, valid-type"
-"""CPython's own tests of locks, events, queues and timeouts, run on Rondel's classes of those.
+"""CPython's own tests of locks, events, queues, timeouts and ``sleep``, run on Rondel's of those.
 
-The suites name the classes as ``asyncio.Lock``; here, for as long as they run, that is Rondel's.
-They are run on asyncio's loop, whose futures are not ours, and on Rondel's own.
+The suites name them as ``asyncio.Lock``; here, for as long as they run, that is Rondel's. They are
+run on asyncio's loop, whose futures are not ours, and on Rondel's own.
 
 Run it with ``python -m conformance.synchronisation`` in ``tests``; options are those of unittest.
 """
@@ -20,11 +20,13 @@ import rondel
 
 from conformance import own_classes
 
-NAMES = ("Lock", "Event", "Queue", "Timeout", "timeout", "timeout_at")
+NAMES = ("Lock", "Event", "Queue", "Timeout", "sleep", "timeout", "timeout_at")
 SUITES: dict[str, Any] = {
     name: importlib.import_module(f"test.test_asyncio.{name}")
     for name in ("test_locks", "test_queues", "test_timeouts")
 }
+test_tasks: Any = importlib.import_module("test.test_asyncio.test_tasks")
+test_utils: Any = importlib.import_module("test.test_asyncio.utils")
 
 LEFT_OUT = {
     "LockTests.test_lock": "the interpreter's error names native classes with their module",
@@ -75,5 +77,46 @@ for _suite in SUITES.values():
             globals()[_made.__name__] = _made
 
 
+class OfTasks:
+    """Tests of tasks, which are about asyncio's functions where they call those."""
+
+    def run(self, result: Any = None) -> Any:
+        """Run one test."""
+        with _substituted():
+            return super().run(result)
+
+
+class OnRondel(OfTasks):
+    """Loops are Rondel's, but where a test supplies the times at which asyncio's wakes up."""
+
+    def new_test_loop(self, gen: Any = None) -> Any:
+        """Return a loop for a test."""
+        if gen is not None:
+            return super().new_test_loop(gen)
+        loop = rondel.new_event_loop()
+        test_utils.TestCase.set_event_loop(self, loop)
+        return loop
+
+
+class TaskTests(OfTasks, test_tasks.CTask_CFuture_Tests):
+    pass
+
+
+class TaskTestsOnRondel(OnRondel, test_tasks.CTask_CFuture_Tests):
+    if sys.version_info < (3, 14):
+        Task = rondel.Task
+        Future = rondel.Future
+
+
+class SleepTests(OfTasks, test_tasks.SleepTests):
+    pass
+
+
+class SleepTestsOnRondel(OfTasks, test_tasks.SleepTests):
+    def setUp(self) -> None:
+        with mock.patch.object(asyncio, "new_event_loop", rondel.new_event_loop):
+            super().setUp()
+
+
 if __name__ == "__main__":
-    sys.exit(own_classes.main(__name__, "locks, events, queues and timeouts"))
+    sys.exit(own_classes.main(__name__, "locks, events, queues, timeouts and sleep"))

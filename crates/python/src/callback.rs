@@ -12,7 +12,7 @@ use crate::ffi::owned::Owned;
 use crate::ffi::prefetch;
 use crate::handle::Handle;
 use crate::sock_call::SockCall;
-use crate::synchronisation::Timeout;
+use crate::synchronisation::{Timeout, elapsed};
 use crate::task::{Cause, Task};
 #[cfg(Py_3_14)]
 use crate::thread_safe_handle::ThreadSafeHandle;
@@ -41,6 +41,8 @@ pub(crate) enum Callback {
     WakeUp(Owned<Task>),
     /// The time of a block of a coroutine may be up.
     Timeout(Owned<Timeout>),
+    /// The time is up for who sleeps, and waits for this future.
+    Elapsed(Owned),
     /// Somebody else's handle: whatever has `_run()` and `_cancelled`, as asyncio's have.
     Foreign(Py<PyAny>),
     /// The steps in the life of a stream transport.
@@ -96,6 +98,7 @@ impl Callback {
             #[cfg(Py_3_14)]
             Self::ThreadSafe(handle) => ThreadSafeHandle::run(&handle.bind(py)),
             Self::Timeout(timeout) => Timeout::due(core, &timeout.bind(py)),
+            Self::Elapsed(future) => elapsed(core, &future.bind(py)),
             Self::Foreign(handle) => {
                 let handle = handle.bind(py);
                 if handle.getattr(intern!(py, "_cancelled"))?.is_truthy()? {
@@ -155,6 +158,7 @@ impl Callback {
             Self::ThreadSafe(object) => object.as_py().as_any(),
             Self::Step(object) | Self::WakeUp(object) => object.as_py().as_any(),
             Self::Timeout(object) => object.as_py().as_any(),
+            Self::Elapsed(object) => object.as_py(),
             Self::Foreign(object) => object,
             Self::StreamStart(object)
             | Self::StreamRead(object)

@@ -200,6 +200,10 @@ imported! {
     swap_current_task, PyAny, "asyncio.tasks", "_swap_current_task"
 }
 imported! {
+    /// Ends a future, unless it was cancelled.
+    set_result_unless_cancelled, PyAny, "asyncio.futures", "_set_result_unless_cancelled"
+}
+imported! {
     /// How asyncio shows a future.
     future_repr, PyAny, "asyncio.base_futures", "_future_repr"
 }
@@ -230,6 +234,10 @@ imported! {
 imported! {
     /// `collections.deque`.
     deque, PyType, "collections", "deque"
+}
+imported! {
+    /// `math.isnan`.
+    isnan, PyAny, "math", "isnan"
 }
 imported! {
     /// `math.ceil`.

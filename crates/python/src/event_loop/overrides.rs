@@ -17,9 +17,14 @@ impl Overridable {
     pub(crate) const CALL_SOON: Self = Self(1);
     pub(crate) const CALL_AT: Self = Self(2);
     pub(crate) const TIME: Self = Self(4);
+    pub(crate) const CALL_LATER: Self = Self(8);
 
-    const NAMES: [(&'static str, Self); 3] =
-        [("call_soon", Self::CALL_SOON), ("call_at", Self::CALL_AT), ("time", Self::TIME)];
+    const NAMES: [(&'static str, Self); 4] = [
+        ("call_soon", Self::CALL_SOON),
+        ("call_at", Self::CALL_AT),
+        ("time", Self::TIME),
+        ("call_later", Self::CALL_LATER),
+    ];
 }
 
 impl std::ops::BitOr for Overridable {

@@ -10,6 +10,7 @@ use pyo3::types::PyString;
 use super::event::Event;
 use super::lock::Lock;
 use super::queue::Queue;
+use super::sleep::Sleep;
 use super::timeout::{Raised, Timeout};
 use super::waiter::Awaited;
 use crate::ffi::cell::AttachedCell;
@@ -35,12 +36,17 @@ pub(super) enum Operation {
     QueueJoin(Owned<Queue>),
     TimeoutEnter(Owned<Timeout>),
     TimeoutExit(Owned<Timeout>, Option<Box<Raised>>),
+    /// For one turn of the loop, with what is returned.
+    SleepTurn(Owned),
+    Sleep(Box<Sleep>),
 }
 
 /// How an operation goes on.
 pub(super) enum Next<'py> {
     Return(Bound<'py, PyAny>),
     Await(Awaited),
+    /// A bare `yield`: others first.
+    Turn,
 }
 
 /// What awaiting came to: a value or an exception.
@@ -62,6 +68,8 @@ impl Operation {
             Self::TimeoutExit(timeout, raised) => {
                 Timeout::exit(&timeout.bind(py), raised.as_deref()).map(Next::Return)
             }
+            Self::SleepTurn(_) => Ok(Next::Turn),
+            Self::Sleep(sleep) => sleep.begin(py),
         }
     }
 
@@ -88,6 +96,8 @@ impl Operation {
                 Queue::put_resumed(&queue.bind(py), &item.bind(py), awaited, outcome)
             }
             Self::QueueJoin(queue) => Queue::join_resumed(&queue.bind(py), awaited, outcome),
+            Self::SleepTurn(result) => outcome.map(|_| Next::Return(result.get(py))),
+            Self::Sleep(sleep) => sleep.resumed(py, awaited, outcome),
         }
     }
 
@@ -102,6 +112,7 @@ impl Operation {
             Self::QueueJoin(_) => "Queue.join",
             Self::TimeoutEnter(_) => "Timeout.__aenter__",
             Self::TimeoutExit(..) => "Timeout.__aexit__",
+            Self::SleepTurn(_) | Self::Sleep(_) => "sleep",
         }
     }
 
@@ -123,6 +134,8 @@ impl Operation {
                 visitor.visit(&raised.class)?;
                 visitor.visit(&raised.value)
             }
+            Self::SleepTurn(result) => visitor.visit(result),
+            Self::Sleep(sleep) => sleep.visit(visitor),
         }
     }
 }
@@ -256,6 +269,25 @@ impl Coroutine {
         }
     }
 
+    /// One step of a sleep of one turn, of which nothing can fail.
+    #[inline]
+    fn turn<'py>(&self, py: Python<'py>) -> Option<Step<'py>> {
+        self.progress.with(py, |progress| match progress {
+            Progress::Created(Operation::SleepTurn(result)) => {
+                // What is replaced is not the last reference, so that nothing is run here.
+                let operation = Operation::SleepTurn(result.clone());
+                *progress = Progress::Suspended(operation, Awaited::Turn);
+                Some(Step::Yielded(none(py)))
+            }
+            Progress::Suspended(Operation::SleepTurn(result), _) => {
+                let result = result.get(py);
+                *progress = Progress::Finished;
+                Some(Step::Returned(result))
+            }
+            _ => None,
+        })
+    }
+
     /// Goes on until there is something to wait for, or to return.
     #[inline]
     fn go_on<'py>(
@@ -267,6 +299,10 @@ impl Coroutine {
         loop {
             let awaited = match next {
                 Ok(Next::Await(awaited)) => awaited,
+                Ok(Next::Turn) => {
+                    self.set(py, Progress::Suspended(operation, Awaited::Turn));
+                    return Ok(Step::Yielded(none(py)));
+                }
                 Ok(Next::Return(result)) => {
                     self.set(py, Progress::Finished);
                     return Ok(Step::Returned(result));
@@ -320,6 +356,9 @@ impl Coroutine {
 fn resume<'py>(slf: &Bound<'py, Coroutine>) -> PyResult<Step<'py>> {
     let py = slf.py();
     let coroutine = slf.contents();
+    if let Some(step) = coroutine.turn(py) {
+        return Ok(step);
+    }
     match coroutine.take(py)? {
         (operation, None) => {
             let next = operation.begin(py);
@@ -394,7 +433,9 @@ fn end(slf: &Bound<'_, Coroutine>) -> (PyResult<()>, Option<Operation>) {
     coroutine.set(py, Progress::Finished);
     let ended = match next {
         Ok(Next::Return(_)) => Ok(()),
-        Ok(Next::Await(_)) => Err(PyRuntimeError::new_err("coroutine ignored GeneratorExit")),
+        Ok(Next::Await(_) | Next::Turn) => {
+            Err(PyRuntimeError::new_err("coroutine ignored GeneratorExit"))
+        }
         Err(error)
             if error.is_instance_of::<PyGeneratorExit>(py)
                 || error.is_instance_of::<PyStopIteration>(py) =>

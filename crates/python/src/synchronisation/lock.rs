@@ -222,7 +222,7 @@ impl Lock {
         }
         match Self::begin_acquire(slf)? {
             Next::Return(_) => Ok(Next::Return(none(py))),
-            awaits @ Next::Await(_) => Ok(awaits),
+            awaits @ (Next::Await(_) | Next::Turn) => Ok(awaits),
         }
     }
 

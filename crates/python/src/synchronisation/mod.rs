@@ -1,8 +1,8 @@
-//! Locks, events, queues and timeouts: asyncio's classes by interface and by `isinstance`.
+//! Locks, events, queues, timeouts and `sleep()`: asyncio's by interface and by `isinstance`.
 //!
-//! Behaviour, messages and the order of things are those of CPython's `asyncio.locks`, `queues`
-//! and `timeouts` of the Python at hand. What is different is the way through them: a method to be
-//! awaited answers an [`coroutine::Coroutine`], which completes without a frame of Python's, and
+//! Behaviour, messages and the order of things are those of CPython's `asyncio.locks`, `queues`,
+//! `timeouts` and `tasks` of the Python at hand. What is different is the way through them: what is
+//! to be awaited is a [`coroutine::Coroutine`], which completes without a frame of Python's, and
 //! those who wait are futures of the loop that runs, whosever it is.
 
 mod coroutine;
@@ -11,15 +11,17 @@ mod items;
 mod lock;
 mod queue;
 mod queue_class;
+mod sleep;
 mod timeout;
 mod timeout_class;
 mod waiter;
 
+pub(crate) use sleep::elapsed;
 pub(crate) use timeout::Timeout;
 
 use pyo3::prelude::*;
 
-/// Makes the classes.
+/// Makes the classes and the functions.
 ///
 /// # Errors
 /// Those of [`crate::ffi::native::class::build`].
@@ -28,5 +30,6 @@ pub(crate) fn make_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     lock::make_class(module)?;
     event::make_class(module)?;
     queue_class::make_class(module)?;
-    timeout_class::make_class(module)
+    timeout_class::make_class(module)?;
+    sleep::make_function(module)
 }

@@ -3,10 +3,11 @@
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTimeoutError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat};
+use pyo3::types::PyFloat;
 use rondel_engine::{Notify, TimerKey};
 
 use super::coroutine::{self, Operation};
+use super::sleep::report;
 use crate::callback::Callback;
 use crate::event_loop::{LoopCore, Overridable, instant, seconds};
 use crate::ffi::cell::AttachedCell;
@@ -255,14 +256,10 @@ impl Timeout {
             py,
             |state| matches!(&state.timer, Timer::Native { when, .. } if instant(*when) <= now),
         );
-        let Err(error) = (if is_due { Self::expire(slf) } else { Ok(()) }) else { return Ok(()) };
-        if crate::errors::ends_the_run(py, &error) {
-            return Err(error);
+        match if is_due { Self::expire(slf) } else { Ok(()) } {
+            Ok(()) => Ok(()),
+            Err(error) => report(core, slf.as_any(), error),
         }
-        let context = PyDict::new(py);
-        context.set_item("message", format!("Exception in callback {}", slf.as_any().repr()?))?;
-        context.set_item("exception", error.into_value(py))?;
-        core.as_any().call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
     }
 
     /// The time is up.

@@ -25,7 +25,7 @@ pub(super) enum Waiter {
 }
 
 impl Waiter {
-    fn new(future: Bound<'_, PyAny>) -> Self {
+    pub(super) fn new(future: Bound<'_, PyAny>) -> Self {
         if cfg!(Py_3_14) {
             return Self::Foreign(Owned::new(future));
         }
@@ -212,6 +212,8 @@ pub(super) enum Awaited {
     Future(Waiter, Option<Owned>),
     /// What a method of a subclass has returned: its iterator.
     Other(Owned),
+    /// The next turn of the loop.
+    Turn,
 }
 
 impl Awaited {
@@ -239,7 +241,7 @@ impl Awaited {
     pub(super) fn waiter(&self) -> Option<&Waiter> {
         match self {
             Self::Future(waiter, _) => Some(waiter),
-            Self::Other(_) => None,
+            Self::Other(_) | Self::Turn => None,
         }
     }
 
@@ -254,7 +256,9 @@ impl Awaited {
             Self::Future(Waiter::Foreign(_), Some(iterator)) | Self::Other(iterator) => {
                 coroutine::send(&iterator.bind(py))
             }
-            Self::Future(Waiter::Foreign(_), None) => Ok(Step::Returned(py.None().into_bound(py))),
+            Self::Future(Waiter::Foreign(_), None) | Self::Turn => {
+                Ok(Step::Returned(py.None().into_bound(py)))
+            }
         }
     }
 
@@ -268,7 +272,7 @@ impl Awaited {
             Self::Future(_, Some(iterator)) | Self::Other(iterator) => {
                 coroutine::throw(&iterator.bind(py), error)
             }
-            Self::Future(_, None) => Err(PyErr::from_value(error.clone())),
+            Self::Future(_, None) | Self::Turn => Err(PyErr::from_value(error.clone())),
         }
     }
 
@@ -291,6 +295,7 @@ impl Awaited {
                 visitor.all(iterator)
             }
             Self::Other(iterator) => visitor.visit(iterator),
+            Self::Turn => Ok(()),
         }
     }
 }
