@@ -47,7 +47,7 @@ LONGEST = {
 }
 """Files, or folders of them, whose tests take seconds each; they run last."""
 IN_NO_SAMPLE = {
-    *("test_benches.py", "test_conformance_judge.py", "test_soak.py"),
+    *("test_benches.py", "test_conformance_judge.py", "test_executor_judge.py", "test_soak.py"),
     "test_pool_endings.py",
 }
 """Files that test the tests' own tools, or what the tests of pools have in short: one Python is

@@ -37,7 +37,7 @@ def test_a_module_that_is_late_says_where_it_is(tmp_path: Path) -> None:
     program = "def never_comes_back(): signal.pause()\n\nimport signal; never_comes_back()"
     command = (sys.executable, "-X", "faulthandler", "-c", program)
     with Sessions() as sessions:
-        ended = run(sessions, tmp_path, *command, limit=2.0)
+        ended = run(sessions, tmp_path, *command, limit=1.0)
     assert ended.is_late
     assert "in never_comes_back" in ended.errors
 

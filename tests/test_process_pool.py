@@ -7,7 +7,6 @@ import asyncio
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -20,13 +19,14 @@ from typing import Any
 
 import pytest
 import rondel
-from support.child import environment
 from support.leaks import eventually
 from support.worker_calls import (
+    Interrupted,
     bad_start,
     count_to,
     echo,
     end,
+    exiting,
     fail,
     unloadable,
     unpicklable,
@@ -407,135 +407,68 @@ def test_a_shutdown_may_meet_the_end_of_the_pools_thread(monkeypatch: pytest.Mon
     pool.shutdown()
 
 
-def run_program(tmp_path: Path, text: str, *command: str, stdin: bool = False) -> str:
-    program = tmp_path / "program.py"
-    program.write_text(text)
-    arguments = [sys.executable, *command, "-" if stdin else str(program)]
-    ran = subprocess.run(
-        arguments,
-        input=text if stdin else None,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout + ran.stderr
+def test_a_submit_that_is_interrupted_leaves_the_pool_as_it_was() -> None:
+    with rondel.ProcessPoolExecutor(1, initializer=echo, initargs=(Interrupted(),)) as pool:
+        for argument in (1, Interrupted()):  # while a worker is started, and with one that waits
+            with pytest.raises(KeyboardInterrupt):
+                pool.submit(echo, argument)
+            assert pool.submit(echo, 2).result() == 2
 
 
-PROGRAM = """
-import asyncio, os, rondel
+@pytest.mark.parametrize("driver", ["loop", "thread"])
+def test_a_result_that_exits_while_it_is_read_fails_its_call_only(
+    driver: str, pool: rondel.ProcessPoolExecutor
+) -> None:
+    async def main() -> None:
+        call = asyncio.get_running_loop().run_in_executor(pool, exiting)
+        await asyncio.wait([call])
+        assert isinstance(call.exception(), SystemExit)
 
-def double(n):
-    return 2 * n
+    if driver == "loop":
+        in_loop(main)
+    else:
+        assert isinstance(pool.submit(exiting).exception(), SystemExit)
+    assert pool.submit(echo, 1).result() == 1
 
-async def main():
-    loop = asyncio.get_running_loop()
+
+def test_a_callback_that_exits_does_not_end_the_pools_thread(
+    pool: rondel.ProcessPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
+    exiting = pool.submit(time.sleep, 0.1)
+    exiting.add_done_callback(lambda _: sys.exit("a callback's"))
+    assert pool.submit(echo, 1).result() == 1
+    pool.shutdown()
+    assert [str(each.exc_value) for each in said] == ["a callback's"]
+
+
+def test_a_pool_that_a_loop_drove_is_shut_down_by_several_threads_of_which_one_is_interrupted() -> (
+    None
+):
+    async def main() -> None:
+        assert await asyncio.get_running_loop().run_in_executor(pool, echo, 1) == 1
+
+    def interrupt(*_: object) -> None:
+        for each in others:
+            each.start()
+        raise InterruptedError
+
     pool = rondel.ProcessPoolExecutor(2)
+    in_loop(main)
+    stopped = list(pool._processes)
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    others = [threading.Thread(target=pool.shutdown) for _ in range(3)]
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
     try:
-        print(await loop.run_in_executor(pool, double, 21))
-    except AttributeError as error:
-        print(*error.__notes__)
-
-if __name__ == "__main__":
-    asyncio.run(main())
-"""
-
-
-@pytest.mark.parametrize("command", [(), ("-m", "rondel")])
-def test_functions_of_a_program_run_and_it_ends(tmp_path: Path, command: tuple[str, ...]) -> None:
-    assert run_program(tmp_path, PROGRAM, *command) == "42\n"
-
-
-FAILING = """
-import rondel
-
-def fail():
-    raise LookupError("in the program")
-
-if __name__ == "__main__":
-    with rondel.ProcessPoolExecutor(1) as pool:
-        error = pool.submit(fail).exception()
-        print(repr(error), 'raise LookupError("in the program")' in str(error.__cause__))
-"""
-
-
-def test_errors_of_a_program_arrive_where_warnings_are_errors(tmp_path: Path) -> None:
-    said = run_program(tmp_path, FAILING, "-X", "dev", "-W", "error")
-    assert said == "LookupError('in the program') True\n"
-
-
-UNFIT = """
-import rondel
-from concurrent.futures.process import BrokenProcessPool
-
-def fail():
-    raise LookupError("in the program")
-
-if __name__ == "__main__":
-    with rondel.ProcessPoolExecutor(1, initializer=fail) as pool:
-        error = pool.submit(print).exception()
-        print(type(error) is BrokenProcessPool, repr(error.__cause__))
-"""
-
-
-def test_a_programs_initializer_that_fails_breaks_the_pool_where_warnings_are_errors(
-    tmp_path: Path,
-) -> None:
-    said = run_program(tmp_path, UNFIT, "-X", "dev", "-W", "error")
-    assert said.startswith("True LookupError('in the program')\nException in initializer:\n")
-    assert said.endswith("LookupError: in the program\n")
-    assert said.count("Traceback") == 1
-
-
-def test_functions_that_workers_cannot_import_are_explained(tmp_path: Path) -> None:
-    assert "put it into a module" in run_program(tmp_path, PROGRAM, stdin=True)
-
-
-def test_a_forked_child_begins_anew(pool: rondel.ProcessPoolExecutor, tmp_path: Path) -> None:
-    text = """
-import os, sys, rondel, time
-
-def double(n):
-    return 2 * n
-
-if __name__ == "__main__":
-    import warnings
-    warnings.simplefilter("ignore")
-    pool = rondel.ProcessPoolExecutor(1)
-    print(pool.submit(double, 1).result(), flush=True)
-    pid = os.fork()
-    if pid == 0:
-        print(pool.submit(double, 2).result(), flush=True)
-        pool.shutdown()
-        os._exit(0)
-    assert os.waitpid(pid, 0)[1] == 0
-    print(pool.submit(double, 3).result(), flush=True)
-"""
-    assert run_program(tmp_path, text) == "2\n4\n6\n"
-
-
-CONTEXTS = """
-import multiprocessing, os, rondel
-
-if __name__ == "__main__":
-    import warnings
-    warnings.simplefilter("ignore")
-    context = multiprocessing.get_context(os.environ["METHOD"])
-    with rondel.ProcessPoolExecutor(1, context) as pool:
-        print(pool.submit(abs, -1).result())
-        try:
-            pool.submit(os._exit, 1).result()
-        except rondel.WorkerDied as error:
-            print(error.exitcode)
-        print(pool.submit(len, b"x" * 300_000).result())
-"""
-
-
-@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
-def test_contexts_are_honoured(
-    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("METHOD", method)
-    assert run_program(tmp_path, CONTEXTS) == "1\n1\n300000\n"
+        with pytest.raises(InterruptedError):
+            pool.shutdown()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    for each in others:
+        each.join()
+    pool.shutdown()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -47,3 +49,26 @@ def unloadable() -> None:
 
 def bad_start() -> None:
     raise OSError("not today")
+
+
+class Interrupted:
+    """A value of which the first pickling is broken off, as by Ctrl-C."""
+
+    done = False
+
+    def __reduce__(self) -> tuple[type[int], tuple[()]]:
+        if not self.done:
+            self.done = True
+            signal.raise_signal(signal.SIGINT)
+        return int, ()
+
+
+class Exiting:
+    """A value whose unpickling exits."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return sys.exit, ("no value",)
+
+
+def exiting() -> Exiting:
+    return Exiting()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import selectors
+import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -127,17 +128,15 @@ class ThreadDriver(Driver):
         self._selector.register(self._wakeup, selectors.EVENT_READ)
         self._calls: dict[int, Callable[[], object]] = {}
         self.successor: Loop | None = None
-        self.thread: threading.Thread | None = None
+        # The pool's exit handler ends it, after the calls that are left.
+        self.thread = threading.Thread(target=self.run, name="rondel-processes", daemon=True)
         # Held to wake and to close: once closed, the number is somebody else's. Reentrant, for
         # signal handlers.
         self._closing = threading.RLock()
         self._closed = False
 
     def start(self) -> None:
-        """Run in a thread of its own."""
-        self.thread = threading.Thread(target=self.run, name="rondel-processes")
-        # The pool's exit handler ends it, after the calls that are left.
-        self.thread.daemon = True
+        """Run in a thread of its own. Raises RuntimeError or MemoryError if there can be none."""
         self.thread.start()
 
     def watch(self, worker: Worker) -> None:
@@ -185,12 +184,19 @@ class ThreadDriver(Driver):
                         os.eventfd_read(self._wakeup)
                         pool.settle()
                     elif descriptor in self._calls:
-                        self._calls[descriptor]()
+                        self._call(self._calls[descriptor])
         finally:
             with self._closing:
                 self._closed = True
                 self._selector.close()
                 os.close(self._wakeup)
+
+    def _call(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except BaseException:  # noqa: BLE001 - a future's callback ends its own thread, not this one
+            threading.excepthook(threading.ExceptHookArgs([*sys.exc_info(), self.thread]))
+            self._pool.settle()
 
     def forsake(self) -> None:
         """Close what a forked child has inherited."""

@@ -134,33 +134,41 @@ class Pool:
         self._grow()
 
     def _give(self, worker: Worker, call: Call) -> None:
-        """Send a call to the worker that is reserved for it."""
+        """Send a call to the worker that is reserved for it; raises what interrupts this thread."""
         error: BaseException | None = None
         body: bytes | pickling.Pickled = b""
-        if call.begin():
+        begins = call.begin()
+        if begins:
             try:
                 body = pickling.dump(call.arguments)
-            except Exception as unpicklable:  # noqa: BLE001 - the call's
+            except BaseException as unpicklable:  # noqa: BLE001 - the call's, or this thread's
                 error = unpicklable
-        else:
-            error = asyncio.CancelledError()
         with self._lock:
-            if not worker.is_open:
-                return  # its end has put the call back
-            if error is None:
-                worker.served += 1
-                worker.calls[-1] = (worker.served, call)
-                try:
-                    if not worker.send(worker.served, call.kind, body) and self.driver is not None:
-                        self.driver.watch_writable(worker)
-                except (MemoryError, OSError) as too_large:
-                    error = too_large
-            if error is not None:
-                worker.calls.pop()
-                self._open_calls -= 1
-                self._is_idle(worker)
-        if error is not None and not isinstance(error, asyncio.CancelledError):
+            # Else its end has put the call back.
+            if worker.is_open:
+                if begins and error is None:
+                    worker.served += 1
+                    worker.calls[-1] = (worker.served, call)
+                    try:
+                        sent = worker.send(worker.served, call.kind, body)
+                        if not sent and self.driver is not None:
+                            self.driver.watch_writable(worker)
+                    except (MemoryError, OSError) as too_large:
+                        error = too_large
+                if not begins or error is not None:
+                    worker.calls.pop()
+                    self._open_calls -= 1
+                    self._is_idle(worker)
+            elif isinstance(error, Exception):
+                return
+        if error is None:
+            return
+        if isinstance(error, Exception) or not _is_main_thread():
             call.fail(error)
+        else:
+            # A signal handler's, as that of a Ctrl-C: for the program, not for who waits.
+            call.cancel()
+            raise error
 
     def _is_idle(self, worker: Worker) -> None:
         if not worker.is_ready or worker.is_closing or worker.calls:
@@ -179,15 +187,17 @@ class Pool:
             while self._wants_worker():
                 try:
                     self._start()
-                except Exception as error:
+                except BaseException as error:
                     with self._lock:
                         self._starting -= 1
-                        if self.workers:
-                            return  # the others go on
+                        others = bool(self.workers)
                         in_driver = self.driver is not None
-                    if in_driver:
-                        self._break(error)
-                        return
+                    if isinstance(error, Exception):
+                        if others:
+                            return  # they go on
+                        if in_driver:
+                            self._break(error)
+                            return
                     raise
                 finally:
                     with self._lock:
@@ -251,8 +261,13 @@ class Pool:
         return outcomes
 
     def _finish(self, worker: Worker, outcomes: list[Any]) -> None:
-        # First the next call, so that the worker has something to do.
-        self._dispatch()
+        try:
+            # First the next call, so that the worker has something to do.
+            self._dispatch()
+        finally:
+            self._hand_over(worker, outcomes)
+
+    def _hand_over(self, worker: Worker, outcomes: list[Any]) -> None:
         for call, number, kind, body in outcomes:
             if kind == framing.READY:
                 continue
@@ -261,7 +276,7 @@ class Pool:
                 error = None
                 if kind & ~framing.IN_ARENA != framing.RESULT:
                     error = _remote_error(*result)
-            except Exception as unreadable:  # noqa: BLE001 - the call's
+            except BaseException as unreadable:  # noqa: BLE001 - the call's
                 error = unreadable
             if call is None:
                 # Its process ends by itself, and says what it has to say before.
@@ -344,7 +359,6 @@ class Pool:
                 and isinstance(loop, Loop)
                 and not self.forks
                 and self._open_calls + len(self._queue) <= 1
-                and driver.thread is not None
             ):
                 driver.successor = loop
                 driver.wake()
@@ -354,10 +368,17 @@ class Pool:
         for worker in self.workers.values():
             driver.watch(worker)
 
-    def _start_thread(self) -> None:
+    def _start_thread(self) -> ThreadDriver:
+        """Raises RuntimeError and MemoryError if no thread can be started."""
         driver = ThreadDriver(self)
         self._adopt(driver)
-        driver.start()
+        try:
+            driver.start()
+        except (MemoryError, RuntimeError):
+            self.driver = None
+            driver.forsake()
+            raise
+        return driver
 
     def thread_blocks(self) -> None:
         """Take the pool over from the loop of this thread, which is about to wait for a call."""
@@ -380,9 +401,7 @@ class Pool:
         """Whether a thread need not wait any longer."""
         with self._lock:
             if self._finished.is_set():
-                if driver.thread is None:
-                    self.driver = None  # else it stays, for `join` to wait for the thread
-                return True
+                return True  # it stays the driver, for `join` to wait for the thread
             successor = driver.successor
             if successor is None or self._queue or self._open_calls or self._is_closing:
                 return False
@@ -487,12 +506,10 @@ class Pool:
                 if driver is None:
                     if self._finished.is_set():
                         return
-                    driver = ThreadDriver(self)
-                    self._adopt(driver)
+                    # Not this thread: a signal handler may end the wait, and others may join, too.
+                    driver = self._start_thread()
             if not isinstance(driver, ThreadDriver):
                 self._finished.wait()
-            elif driver.thread is None:
-                driver.run()
             elif driver.thread is threading.current_thread():
                 return  # a callback of a future: it cannot wait for itself
             else:
@@ -526,11 +543,15 @@ class Pool:
         self._starting = self._spawning = self._open_calls = 0
 
 
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 def _remote_error(text: str, pickled: bytes) -> BaseException:
     error: BaseException
     try:
         error = pickle.loads(pickled)
-    except Exception as unreadable:  # noqa: BLE001 - the call's
+    except BaseException as unreadable:  # noqa: BLE001 - the call's
         error = unreadable
     remote: Any = _RemoteTraceback
     error.__cause__ = remote(f'\n"""\n{text}"""')
