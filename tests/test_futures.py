@@ -179,6 +179,73 @@ async def test_a_failing_callback_is_reported_and_the_others_run(loop: Loop, str
     assert isinstance(strays.take_one()["exception"], LookupError)
 
 
+async def test_the_only_callback_fails_as_one_of_many(loop: Loop, strays: Any) -> None:
+    future = loop.create_future()
+
+    def fail(done: object) -> None:
+        raise LookupError("callback")
+
+    future.add_done_callback(fail)
+    future.set_result(None)
+    await asyncio.sleep(0)
+    context = strays.take_one()
+    assert isinstance(context["exception"], LookupError)
+    assert context["message"].startswith("Exception in callback test_the_only_callback_fails_as")
+    assert isinstance(context["handle"], asyncio.Handle)
+    assert "fail" in repr(context["handle"])
+
+
+def test_an_exception_that_ends_the_run_leaves_the_callbacks_behind_it(loop: Loop) -> None:
+    ran: list[object] = []
+    futures = [loop.create_future() for _ in range(3)]
+
+    def leave(done: object) -> None:
+        raise SystemExit(3)
+
+    for future, callback in zip(futures, (ran.append, leave, ran.append), strict=True):
+        future.add_done_callback(callback)
+        future.set_result(None)
+    with pytest.raises(SystemExit):
+        loop.run_forever()
+    assert ran == futures[:1]
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert ran == [futures[0], futures[2]]
+
+
+async def test_a_callback_that_is_to_be_called_is_no_longer_removed(loop: Loop) -> None:
+    ran: list[object] = []
+    future = loop.create_future()
+    future.add_done_callback(ran.append)
+    future.set_result(None)
+    assert future.remove_done_callback(ran.append) == 0
+    await asyncio.sleep(0)
+    assert ran == [future]
+
+
+async def test_a_future_that_nobody_keeps_calls_its_callback(loop: Loop) -> None:
+    results: list[object] = []
+    future = loop.create_future()
+    future.add_done_callback(lambda done: results.append(done.result()))
+    future.set_result("kept by the loop")
+    del future
+    gc.collect()
+    await asyncio.sleep(0)
+    assert results == ["kept by the loop"]
+
+
+async def test_a_future_made_anew_calls_the_callbacks_of_both_its_lives(loop: Loop) -> None:
+    ran: list[object] = []
+    future = loop.create_future()
+    future.add_done_callback(lambda done: ran.append("first"))
+    future.set_result(None)
+    future.__init__(loop=loop)  # type: ignore[misc]
+    future.add_done_callback(lambda done: ran.append("second"))
+    future.set_result(None)
+    await asyncio.sleep(0)
+    assert ran == ["first", "second"]
+
+
 async def test_waiters_resume_in_the_order_of_their_waiting(loop: Loop) -> None:
     future = loop.create_future()
     order: list[int] = []
@@ -363,6 +430,8 @@ async def test_handles_and_futures_know_nothing_of_those_before_them(loop: Loop)
 def test_a_closed_loop_resumes_nobody(loop: Loop) -> None:
     future = loop.create_future()
     other = loop.create_future()
+    called = loop.create_future()
+    called.add_done_callback(lambda done: pytest.fail("called"))
 
     async def waits() -> None:
         await future
@@ -374,8 +443,10 @@ def test_a_closed_loop_resumes_nobody(loop: Loop) -> None:
 
     task = loop.run_until_complete(main())
     loop.close()
-    with pytest.raises(RuntimeError, match="Event loop is closed"):
-        future.set_result(None)
+    for waited_for in (future, called):
+        with pytest.raises(RuntimeError, match="Event loop is closed"):
+            waited_for.set_result(None)
+        assert waited_for.done()
     other.set_result(None)
     assert future.done()
     assert not task.done()

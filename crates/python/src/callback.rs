@@ -10,6 +10,7 @@ use crate::event_loop::LoopCore;
 use crate::executor::{ChainedCall, OffloadedCall};
 use crate::ffi::owned::Owned;
 use crate::ffi::prefetch;
+use crate::future::Future;
 use crate::handle::Handle;
 use crate::sock_call::SockCall;
 use crate::synchronisation::{Timeout, elapsed};
@@ -39,6 +40,8 @@ pub(crate) enum Callback {
     Step(Owned<Task>),
     /// A task whose future is done.
     WakeUp(Owned<Task>),
+    /// A future that is done, with the callback to be called for that.
+    Done(Owned),
     /// The time of a block of a coroutine may be up.
     Timeout(Owned<Timeout>),
     /// The time is up for who sleeps, and waits for this future.
@@ -97,6 +100,7 @@ impl Callback {
             Self::Handle(handle) => Handle::run(&handle.bind(py)),
             #[cfg(Py_3_14)]
             Self::ThreadSafe(handle) => ThreadSafeHandle::run(&handle.bind(py)),
+            Self::Done(future) => Future::run_scheduled(core, &future.bind(py)),
             Self::Timeout(timeout) => Timeout::due(core, &timeout.bind(py)),
             Self::Elapsed(future) => elapsed(core, &future.bind(py)),
             Self::Foreign(handle) => {
@@ -157,6 +161,7 @@ impl Callback {
             #[cfg(Py_3_14)]
             Self::ThreadSafe(object) => object.as_py().as_any(),
             Self::Step(object) | Self::WakeUp(object) => object.as_py().as_any(),
+            Self::Done(object) => object.as_py(),
             Self::Timeout(object) => object.as_py().as_any(),
             Self::Elapsed(object) => object.as_py(),
             Self::Foreign(object) => object,

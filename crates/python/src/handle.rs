@@ -125,8 +125,12 @@ impl Handle {
         }
     }
 
+    /// Tells the loop what the callback has raised.
+    ///
+    /// # Errors
+    /// What telling raises.
     #[cold]
-    fn report(
+    pub(crate) fn report(
         slf: &Bound<'_, Self>,
         callback: &Bound<'_, PyAny>,
         arguments: &Arguments,

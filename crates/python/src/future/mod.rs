@@ -12,7 +12,7 @@ mod waiters;
 pub(crate) use class::{CANCEL, make_class, named, not_deleted};
 pub(crate) use iterator::{await_step, make_class as make_iterator_class, thrown};
 pub(crate) use outcome::Outcome;
-pub(crate) use waiters::Waiter;
+pub(crate) use waiters::{Scheduled, Waiter};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -66,6 +66,8 @@ pub(crate) struct State {
     /// Set between the `yield` of an `await` and the task's taking notice of it.
     pub(crate) blocking: bool,
     pub(crate) waiters: Waiters,
+    /// The only one who waited, if that was a callback, between the end and its call.
+    pub(crate) scheduled: Option<Scheduled>,
     /// The result or the exception.
     pub(crate) outcome: Option<Owned>,
     /// What most futures never have.
@@ -186,6 +188,9 @@ impl Contents for Future {
                 event_loop.visit(visitor)?;
             }
             state.waiters.visit(visitor)?;
+            if let Some(scheduled) = &state.scheduled {
+                scheduled.visit(visitor)?;
+            }
             visitor.all(&state.outcome)?;
             let Some(rare) = &state.rare else { return Ok(()) };
             visitor.all(&rare.traceback)?;
@@ -198,7 +203,7 @@ impl Contents for Future {
 
     fn clear(&self) {
         let held = self.state.visit(|state| {
-            let waiters = std::mem::take(&mut state.waiters);
+            let waiters = (std::mem::take(&mut state.waiters), state.scheduled.take());
             (state.event_loop.take(), waiters, state.outcome.take(), state.rare.take())
         });
         drop(held);
@@ -260,8 +265,12 @@ impl Future {
             None => EventLoop::new(&imported::current_loop(py)?),
         };
         let is_debug = event_loop.is_debug(py)?;
-        let fresh = State { event_loop: Some(event_loop), ..State::default() };
-        drop(self.state.with(py, |state| std::mem::replace(state, fresh)));
+        let mut fresh = State { event_loop: Some(event_loop), ..State::default() };
+        drop(self.state.with(py, |state| {
+            // Whatever becomes of the future, it is in the queue.
+            fresh.scheduled = state.scheduled.take();
+            std::mem::replace(state, fresh)
+        }));
         if is_debug { self.remember_source(py) } else { Ok(()) }
     }
 

@@ -5,8 +5,9 @@ use pyo3::types::{PyList, PyTuple};
 
 use super::{EventLoop, Future};
 use crate::callback::Callback;
-use crate::errors::loop_is_closed;
-use crate::ffi::context::Arguments;
+use crate::errors::{ends_the_run, loop_is_closed};
+use crate::event_loop::LoopCore;
+use crate::ffi::context::{Arguments, call_in};
 use crate::ffi::native::object::{Native, Stop, Visitor};
 use crate::ffi::owned::Owned;
 use crate::handle::Handle;
@@ -41,19 +42,10 @@ impl Waiters {
         self.first.is_none() && self.others.is_empty()
     }
 
-    /// Takes the waiter out if it is a task, and nobody else waits.
+    /// Takes the waiter out if nobody else waits.
     #[inline]
-    fn only_task(&mut self) -> Option<Owned<Task>> {
-        if !self.others.is_empty() {
-            return None;
-        }
-        match self.first.take() {
-            Some(Waiter::Task(task)) => Some(task),
-            other => {
-                self.first = other;
-                None
-            }
-        }
+    fn only(&mut self) -> Option<Waiter> {
+        if self.others.is_empty() { self.first.take() } else { None }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiter> {
@@ -120,7 +112,46 @@ impl Waiter {
     }
 }
 
+/// A callback of a future that is done, which is in the queue as that future: most end with one,
+/// and it needs no handle.
+pub(crate) struct Scheduled {
+    callback: Owned,
+    context: Owned,
+}
+
+impl Scheduled {
+    pub(crate) fn visit(&self, visitor: &Visitor<'_>) -> Result<(), Stop> {
+        visitor.visit(&self.callback)?;
+        visitor.visit(&self.context)
+    }
+}
+
 impl Future {
+    /// Calls the callback that is scheduled, and reports what it raises.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt`.
+    pub(crate) fn run_scheduled(
+        core: &Bound<'_, LoopCore>,
+        object: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = object.py();
+        let future = object.cast::<Self>()?.contents();
+        let scheduled = future.state.with(py, |state| state.scheduled.take());
+        let Some(Scheduled { callback, context }) = scheduled else { return Ok(()) };
+        let (callback, context) = (callback.into_bound(py), context.into_bound(py));
+        let arguments = Arguments::One(Owned::new(object.clone()));
+        match call_in(&context, &callback, &arguments) {
+            Ok(_) => Ok(()),
+            Err(error) if ends_the_run(py, &error) => Err(error),
+            Err(error) => {
+                let (of, given) = (callback.clone(), arguments.clone());
+                let handle = Handle::create(core, of, given, Some(context))?;
+                Handle::report(&handle, &callback, &arguments, error)
+            }
+        }
+    }
+
     /// Has everybody who waits resumed in the next turn.
     ///
     /// # Errors
@@ -133,16 +164,30 @@ impl Future {
             if state.waiters.is_empty() {
                 return None;
             }
+            // What most futures end with.
             if let Some(core) = event_loop.queue(py)
-                && let Some(task) = state.waiters.only_task()
+                && state.scheduled.is_none()
+                && let Some(only) = state.waiters.only()
             {
-                // What most futures end with.
-                return core.get().offer(py, Callback::WakeUp(task)).map(Err);
+                let entry = match only {
+                    Waiter::Task(task) => Callback::WakeUp(task),
+                    Waiter::Callback { callback, context } => {
+                        state.scheduled = Some(Scheduled { callback, context });
+                        Callback::Done(Owned::new(object.clone()))
+                    }
+                };
+                return core.get().offer(py, entry).map(Err);
             }
             Some(Ok((std::mem::take(&mut state.waiters), event_loop.clone())))
         });
         let Some(left) = left else { return Ok(()) };
-        let (waiters, event_loop) = left.map_err(|_| loop_is_closed())?;
+        let (waiters, event_loop) = match left {
+            Ok(left) => left,
+            Err(_refused) => {
+                drop(self.state.with(py, |state| state.scheduled.take()));
+                return Err(loop_is_closed());
+            }
+        };
         if let Some(waiter) = waiters.first {
             waiter.resume(object, &event_loop)?;
         }
