@@ -134,6 +134,14 @@ impl Callback {
         }
     }
 
+    /// Called when it has run, before it is given up.
+    #[inline]
+    pub(crate) fn ran(&self, py: Python<'_>) {
+        if let Self::Handle(handle) = self {
+            Handle::leave_queue(&handle.bind(py));
+        }
+    }
+
     /// Has the object behind it fetched from memory.
     #[inline]
     pub(crate) fn fetch(&self) {

@@ -4,6 +4,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::callback::Callback;
 use crate::errors::ends_the_run;
 use crate::event_loop::LoopCore;
 use crate::ffi::cell::AttachedCell;
@@ -85,6 +86,42 @@ impl Handle {
     ) -> PyResult<Bound<'py, Self>> {
         let contents = Self::new(event_loop, callback, arguments, context)?;
         object::create(event_loop.py(), contents)
+    }
+
+    /// As [`create`](Self::create), and appends it to the loop's queue.
+    ///
+    /// During a run the handle is hidden from the collector ([`object::create_hidden`]): the loop is
+    /// alive then, and the queue keeps the handle, so neither is garbage, nor is what they refer to.
+    /// A handle that somebody keeps is shown when it leaves the queue or when the run ends,
+    /// whichever comes first.
+    ///
+    /// # Errors
+    /// `RuntimeError` if the loop is closed.
+    #[inline(always)]
+    pub(crate) fn schedule<'py>(
+        event_loop: &Bound<'py, LoopCore>,
+        callback: Bound<'py, PyAny>,
+        arguments: Arguments,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = event_loop.py();
+        let contents = Self::new(event_loop, callback, arguments, context)?;
+        let handle = object::create_hidden(py, contents)?;
+        // From here on nothing runs that could end the run.
+        let core = event_loop.get();
+        if !core.hides_queue() {
+            object::show(&handle);
+        }
+        core.push(py, Callback::Handle(Owned::new(handle.clone())))?;
+        Ok(handle)
+    }
+
+    /// Called when the queue is about to give the handle up: shows it, if somebody else keeps it.
+    #[inline]
+    pub(crate) fn leave_queue(slf: &Bound<'_, Self>) {
+        if object::is_shared(slf) {
+            object::show(slf);
+        }
     }
 
     pub(crate) fn event_loop(&self) -> &Owned<LoopCore> {

@@ -72,6 +72,8 @@ pub(crate) struct LoopCore {
     /// `loop.get_debug()`, to be read per call.
     debug: AtomicBool,
     running: AtomicBool,
+    /// Whether the handles in the queue are hidden from the collector, as they are during a run.
+    hides_queue: AtomicBool,
     /// About how many bytes the transports to flush hold.
     unflushed: AtomicUsize,
     signal_wake_up: SignalWakeUp,
@@ -135,6 +137,11 @@ impl LoopCore {
 
     pub(crate) fn is_running_now(&self) -> bool {
         self.running.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn hides_queue(&self) -> bool {
+        self.hides_queue.load(Ordering::Relaxed)
     }
 
     /// Appends to the ready queue.
@@ -274,6 +281,7 @@ impl LoopCore {
             open: AttachedCell::new(Some(open)),
             debug: AtomicBool::new(false),
             running: AtomicBool::new(false),
+            hides_queue: AtomicBool::new(false),
             unflushed: AtomicUsize::new(0),
             signal_wake_up: SignalWakeUp::default(),
             overrides: Overrides::of(class)?,

@@ -7,11 +7,12 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use rondel_engine::clock::Clock;
-use rondel_engine::{Door, EventLoop, Parking};
+use rondel_engine::{Door, EventLoop, Parking, Ready};
 
 use super::LoopCore;
 use crate::callback::Callback;
 use crate::errors::ends_the_run;
+use crate::ffi::native::object;
 use crate::transport::stream::StreamTransport;
 
 #[pymethods]
@@ -22,7 +23,13 @@ impl LoopCore {
     /// signal handler raises. Nothing that was ready is lost: it runs with the next run.
     fn _run_turns(slf: &Bound<'_, Self>) -> PyResult<()> {
         slf.get().receive_signals_later();
-        Self::run_by(slf, rondel_engine::run)
+        Self::run_by(slf, |door| {
+            let core = slf.get();
+            core.hides_queue.store(!cfg!(Py_GIL_DISABLED), Ordering::Relaxed);
+            let ran = rondel_engine::run(door);
+            core.show_queue(slf.py());
+            ran
+        })
     }
 
     /// Runs one turn, for loops whose `run_forever` is somebody else's: CPython has the parts of
@@ -78,6 +85,20 @@ impl LoopCore {
             }
             self.put_flushed(py, transports);
         }
+    }
+
+    /// Shows the collector the handles that a run leaves in the queue of a loop that may be garbage
+    /// from now on.
+    fn show_queue(&self, py: Python<'_>) {
+        self.hides_queue.store(false, Ordering::Relaxed);
+        // Only a closed loop has none.
+        let _ = self.with_engine(py, |engine| {
+            for entry in engine.ready().iter() {
+                if let Ready::Callback(Callback::Handle(handle)) = entry {
+                    object::show(&handle.bind(py));
+                }
+            }
+        });
     }
 
     fn run_by<'a, 'py>(
@@ -172,6 +193,7 @@ impl Door for PythonDoor<'_, '_> {
         } else {
             callback.run(self.core)
         };
+        callback.ran(self.core.py());
         match ran {
             Ok(()) if self.core.get().holds_much() => self.flush(),
             Ok(()) => Ok(()),

@@ -233,9 +233,7 @@ fn in_debug<'py>(
 #[inline(always)]
 fn schedule<'py>(slf: &Bound<'py, LoopCore>, scheduled: Scheduled<'py>) -> Returned<'py> {
     let Scheduled { callback, arguments, context } = scheduled;
-    let handle = Handle::create(slf, callback, arguments, context)?;
-    slf.get().push(slf.py(), Callback::Handle(Owned::new(handle.clone())))?;
-    Ok(handle.into_any())
+    Handle::schedule(slf, callback, arguments, context).map(Bound::into_any)
 }
 
 #[cfg(Py_3_14)]

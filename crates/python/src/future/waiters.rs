@@ -103,8 +103,7 @@ impl Waiter {
             Self::Callback { callback, context } => {
                 let arguments = Arguments::One(Owned::new(future.clone()));
                 let (callback, context) = (callback.into_bound(py), context.into_bound(py));
-                let handle = Handle::create(&core, callback, arguments, Some(context))?;
-                Callback::Handle(Owned::new(handle))
+                return Handle::schedule(&core, callback, arguments, Some(context)).map(drop);
             }
             Self::Task(task) => Callback::WakeUp(task),
         };

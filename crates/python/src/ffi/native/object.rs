@@ -165,10 +165,38 @@ impl<T: Contents> Native<T> for Owned<T> {
 /// `MemoryError`.
 #[inline(always)]
 pub(crate) fn create<T: Contents>(py: Python<'_>, contents: T) -> PyResult<Bound<'_, T>> {
+    let object = create_hidden(py, contents)?;
+    // SAFETY: the object is complete, and the collector has not been told of it.
+    unsafe { ffi::PyObject_GC_Track(object.as_ptr().cast()) };
+    Ok(object)
+}
+
+/// Shows an object to the collector, unless it is shown.
+#[inline]
+pub(crate) fn show<T: Contents>(object: &Bound<'_, T>) {
+    // SAFETY: the thread is attached; a native object is complete as soon as there is a reference
+    // to it, and its class has the collector's head.
+    unsafe {
+        if ffi::PyObject_GC_IsTracked(object.as_ptr()) == 0 {
+            ffi::PyObject_GC_Track(object.as_ptr().cast());
+        }
+    }
+}
+
+/// As [`create`], but hidden from the cyclic collector, until [`show`]n to it.
+///
+/// What is hidden is never collected, and neither is what it refers to. So it may be hidden while
+/// its owner is known to be alive and to keep it; that saves the collector its visits, of which
+/// thousands of queued callbacks cost as much as their calls.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline(always)]
+pub(crate) fn create_hidden<T: Contents>(py: Python<'_>, contents: T) -> PyResult<Bound<'_, T>> {
     let class = T::type_object_raw(py);
     // SAFETY: the type has the GC flag, a fixed size, and no fields in front of the object, so
     // this allocates all of it, or makes an object anew of one of the same class. Everything
-    // behind the head is written before the collector is told of the object.
+    // behind the head is written before anybody sees the object.
     unsafe {
         let object: *mut Object<T> = match T::cell().free.take::<T>(py) {
             Some(object) => ffi::PyObject_Init(object.as_ptr().cast(), class).cast(),
@@ -180,9 +208,15 @@ pub(crate) fn create<T: Contents>(py: Python<'_>, contents: T) -> PyResult<Bound
         (&raw mut (*object).weak_references).write(std::ptr::null_mut());
         (&raw mut (*object).dict).write(std::ptr::null_mut());
         (&raw mut (*object).contents).write(contents);
-        ffi::PyObject_GC_Track(object.cast());
         Ok(Bound::from_owned_ptr(py, object.cast()).cast_into_unchecked())
     }
+}
+
+/// Whether somebody else has a reference to `object`.
+#[inline]
+pub(crate) fn is_shared<T>(object: &Bound<'_, T>) -> bool {
+    // SAFETY: the thread is attached and the object alive.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) > 1 }
 }
 
 /// The collector during a traversal.
