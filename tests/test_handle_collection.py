@@ -7,6 +7,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.loops import Loop, LoopFactory
@@ -116,7 +117,7 @@ def test_an_open_loop_is_collected_with_the_handles_that_a_run_left(
 ) -> None:
     loop, keeper = after_a_run(loop_factory, schedule)
     assert not keeper.calls
-    alive = [weakref.ref(loop), weakref.ref(keeper)]
+    alive: list[weakref.ref[Any]] = [weakref.ref(loop), weakref.ref(keeper)]
     loop_factory.made.clear()
     del loop, keeper
     with pytest.warns(ResourceWarning, match="unclosed event loop"):
@@ -139,7 +140,7 @@ def test_an_open_loop_is_collected_with_the_handles_of_a_run_that_broke_off(
     with pytest.raises(SystemExit):
         loop.run_forever()
     assert not waiting.calls
-    alive = [weakref.ref(loop), weakref.ref(breaking), weakref.ref(waiting)]
+    alive: list[weakref.ref[Any]] = [weakref.ref(loop), weakref.ref(breaking), weakref.ref(waiting)]
     loop_factory.made.clear()
     del loop, breaking, waiting
     with pytest.warns(ResourceWarning, match="unclosed event loop"):
@@ -153,7 +154,7 @@ def test_a_handle_that_is_kept_keeps_its_loop_and_its_callback(
 ) -> None:
     loop, keeper = after_a_run(loop_factory, schedule)
     handle = keeper.handle
-    alive = [weakref.ref(loop), weakref.ref(keeper)]
+    alive: list[weakref.ref[Any]] = [weakref.ref(loop), weakref.ref(keeper)]
     del loop, keeper
     loop_factory.made.clear()
     gc.collect()
