@@ -214,6 +214,18 @@ class Loop(CancellableCalls):
 
     # Connections
 
+    @property
+    def _transports(self) -> Any:
+        from rondel.by_descriptor import TransportsByDescriptor  # where native code has not looked
+
+        return TransportsByDescriptor(self)
+
+    @_transports.setter
+    def _transports(self, transports: Any) -> None:
+        # asyncio begins with an empty dictionary.
+        for fd, transport in transports.items():
+            self._set_transport_of(fd, transport)
+
     def _make_socket_transport(
         self,
         sock: socket.socket,

@@ -118,9 +118,7 @@ impl SockCall {
 /// Raises `RuntimeError` if a transport uses the descriptor.
 fn refuse_transports_descriptor(event_loop: &Bound<'_, LoopCore>, fd: RawFd) -> PyResult<()> {
     let py = event_loop.py();
-    // Below asyncio's weak dictionary, whose own methods are Python, is a real one.
-    let transports = event_loop.getattr(intern!(py, "_transports"))?;
-    if !transports.getattr(intern!(py, "data"))?.contains(fd)? {
+    if event_loop.get().transports().get(py, fd).is_none() {
         return Ok(());
     }
     event_loop.call_method1(intern!(py, "_ensure_fd_no_transport"), (fd,)).map(drop)

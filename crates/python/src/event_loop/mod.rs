@@ -12,6 +12,7 @@ mod schedule;
 mod signals;
 mod sock;
 mod tasks;
+mod transports;
 mod watch;
 
 pub(crate) use overrides::Overridable;
@@ -43,6 +44,7 @@ use crate::transport::receive::ReceiveBuffer;
 use crate::transport::stream::StreamTransport;
 use overrides::Overrides;
 use signals::SignalWakeUp;
+use transports::Transports;
 
 /// When the transports of a turn hold more bytes than this together, those that have run so far
 /// send before the next callback: held data goes cold, and memory that grows by a turn's worth and
@@ -79,6 +81,7 @@ pub(crate) struct LoopCore {
     signal_wake_up: SignalWakeUp,
     overrides: Overrides,
     current_task: CurrentTask,
+    transports: Transports,
     /// Whether a task factory makes this loop's tasks.
     has_task_factory: AtomicBool,
 }
@@ -129,6 +132,10 @@ impl LoopCore {
 
     pub(crate) fn current_task(&self) -> &CurrentTask {
         &self.current_task
+    }
+
+    pub(crate) fn transports(&self) -> &Transports {
+        &self.transports
     }
 
     pub(crate) fn has_task_factory(&self) -> bool {
@@ -286,6 +293,7 @@ impl LoopCore {
             signal_wake_up: SignalWakeUp::default(),
             overrides: Overrides::of(class)?,
             current_task: CurrentTask::default(),
+            transports: Transports::default(),
             has_task_factory: AtomicBool::new(false),
         })
     }

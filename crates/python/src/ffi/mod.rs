@@ -11,6 +11,7 @@ pub(crate) mod coroutine;
 pub(crate) mod descriptor;
 pub(crate) mod exception;
 pub(crate) mod interpreter;
+pub(crate) mod listed;
 pub(crate) mod native;
 pub(crate) mod owned;
 pub(crate) mod prefetch;

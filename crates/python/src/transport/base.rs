@@ -27,6 +27,7 @@ use crate::event_loop::LoopCore;
 use crate::ffi::cell::AttachedCell;
 use crate::ffi::context;
 use crate::ffi::descriptor::HeldDescriptor;
+use crate::ffi::listed::{Place, listed_by_number};
 use crate::imported;
 
 /// What happens to a transport from outside: one entry of the ready queue.
@@ -111,8 +112,12 @@ pub(crate) struct BaseTransport {
     pub(super) event_loop: Py<LoopCore>,
     pub(super) descriptor: HeldDescriptor,
     pub(super) extra: Py<PyDict>,
+    /// Among the loop's transports.
+    place: Place,
     life: AttachedCell<Life>,
 }
+
+listed_by_number!(BaseTransport, place);
 
 /// What a transport has in common with all others.
 #[inline]
@@ -263,6 +268,7 @@ impl BaseTransport {
             event_loop: event_loop.clone().unbind(),
             descriptor,
             extra: extra.unbind(),
+            place: Place::default(),
             life: AttachedCell::new(life),
         })
     }

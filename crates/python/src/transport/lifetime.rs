@@ -16,10 +16,8 @@ const WARN_AFTER_LATE_WRITES: u32 = 5;
 /// Has a new transport of a socket known to its loop, and `connection_made` called in the next
 /// turn.
 pub(super) fn begin<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
-    let py = slf.py();
     let base = base(slf);
-    let transports = base.event_loop.bind(py).getattr(intern!(py, "_transports"))?;
-    transports.set_item(base.descriptor.number(), slf)?;
+    base.core().transports().enter(base.descriptor.number(), slf.as_super());
     begin_unknown(slf)
 }
 
