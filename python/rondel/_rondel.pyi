@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from concurrent.futures import Executor
 from contextvars import Context
 from socket import socket
@@ -19,6 +19,7 @@ __all__ = [
     "Acceptor",
     "BaseTransport",
     "ChainedCall",
+    "Clients",
     "DatagramTransport",
     "Event",
     "ForeignTimer",
@@ -430,6 +431,16 @@ class Acceptor:
         backlog: int,
         context: Context | None = None,
     ) -> Acceptor: ...
+
+@final
+class Clients:
+    def __new__(cls, event_loop: LoopCore, others: Any) -> Clients: ...
+    def __contains__(self, key: object, /) -> bool: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def __len__(self) -> int: ...
+    def add(self, transport: Any) -> None: ...
+    def copy(self) -> set[Any]: ...
+    def discard(self, transport: Any) -> None: ...
 
 @final
 class WorkQueue:

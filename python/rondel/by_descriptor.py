@@ -1,4 +1,4 @@
-"""A loop's transports of sockets, as the weak dictionary that CPython's cold code expects to find."""
+"""A loop's transports of sockets, as the weak dictionary that CPython's cold code expects."""
 
 from __future__ import annotations
 

@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from rondel._rondel import Clients
+
 __all__ = [
     "REAPED_ELSEWHERE_MESSAGE",
     "DatagramTransportClass",
@@ -43,6 +45,7 @@ __all__ = [
     "mark_coroutine_function",
     "parameters",
     "set_none_unless_cancelled",
+    "show_clients",
     "show_listed_tasks",
     "socket_family",
 ]
@@ -180,6 +183,13 @@ _SERVER_KNOWS_TRANSPORTS = "transport" in parameters(_base_events.Server._attach
 
 # The argument came in a bug-fix release: not every 3.12 and 3.13 has it.
 _FORMAT_TAKES_DEBUG = "debug" in parameters(_format_helpers._format_callback_source)
+
+
+def show_clients(loop: Any, server: Any) -> None:
+    """Have a server find its connections, of which it has a weak set, where Rondel has them."""
+    clients = getattr(server, "_clients", None)
+    if type(clients) is WeakSet:
+        server._clients = Clients(loop, clients)
 
 
 def attach_to_server(server: Any, transport: object) -> None:

@@ -327,6 +327,7 @@ class Loop(CancellableCalls):
         ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
         context: Context | None = None,
     ) -> None:
+        cpython.show_clients(self, server)
         if sslcontext is None:
             Acceptor(self, sock, protocol_factory, server, backlog, context)
         else:

@@ -58,6 +58,8 @@ mod _rondel {
     #[pymodule_export]
     use crate::transport::base::BaseTransport;
     #[pymodule_export]
+    use crate::transport::clients::Clients;
+    #[pymodule_export]
     use crate::transport::datagram::DatagramTransport;
     #[pymodule_export]
     use crate::transport::read_pipe::ReadPipeTransport;

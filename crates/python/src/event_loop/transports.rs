@@ -44,6 +44,11 @@ impl Transports {
         }
     }
 
+    /// Every transport of Rondel's.
+    pub(crate) fn own<'py>(&self, py: Python<'py>) -> impl Iterator<Item = Bound<'py, PyAny>> {
+        self.own.objects(py).into_iter().map(|(_, transport)| transport)
+    }
+
     fn own_one<'py>(&self, py: Python<'py>, fd: RawFd) -> Option<Bound<'py, PyAny>> {
         self.own.get(py, usize::try_from(fd).ok()?)
     }
@@ -56,10 +61,12 @@ impl Transports {
             (own, transport) => own.is_none() && transport.is_none(),
         };
         let reference = transport.map(PyWeakrefReference::new).transpose()?.map(Bound::unbind);
-        drop(self.set.with(py, |set| match as_it_is {
-            true => set.remove(&fd),
-            false => set.insert(fd, reference),
-        }));
+        drop(self.set.with(
+            py,
+            |set| {
+                if as_it_is { set.remove(&fd) } else { set.insert(fd, reference) }
+            },
+        ));
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod accept;
 mod accepted;
 pub(crate) mod address;
 pub(crate) mod base;
+pub(crate) mod clients;
 pub(crate) mod datagram;
 mod flow_control;
 mod lifetime;

@@ -15,6 +15,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use rondel_engine::Direction;
 
 use super::base::{BaseTransport, Step, Transport, base, unwatch};
+use super::clients::Membership;
 use super::flow_control::{self, Limits};
 use super::lifetime;
 use super::outgoing::Outgoing;
@@ -30,6 +31,8 @@ pub(super) struct State {
     /// Whether the protocol supplies the memory to read into (`BufferedProtocol`).
     pub(super) buffered: bool,
     pub(super) server: Option<Py<PyAny>>,
+    /// That it is one of a server's connections.
+    pub(super) membership: Option<Membership>,
     pub(super) outgoing: Outgoing,
     /// The peer's end of stream was seen: there is nothing more to read.
     pub(super) ended: bool,
@@ -149,6 +152,7 @@ impl StreamTransport {
         let state = State {
             buffered,
             server: server.map(Bound::unbind),
+            membership: None,
             outgoing: Outgoing::default(),
             ended: false,
             eof: false,
