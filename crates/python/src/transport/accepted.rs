@@ -1,7 +1,7 @@
 //! An accepted connection before anybody has asked for its socket object. Most protocols never do,
 //! and the object costs as much time as the rest of what Python does for a connection.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use pyo3::intern;
@@ -18,7 +18,13 @@ enum State {
     /// A socket object has the descriptor now.
     Taken,
     /// With the connection's own address, if the kernel told it.
-    Closed(Option<SocketAddr>),
+    Closed(Option<Box<SocketAddr>>),
+}
+
+/// An address by IP, no larger than most are.
+enum Peer {
+    V4(SocketAddrV4),
+    V6(Box<SocketAddrV6>),
 }
 
 /// Stands for the socket object of an accepted TCP connection, as what owns its descriptor.
@@ -26,7 +32,7 @@ enum State {
 pub(super) struct AcceptedSocket {
     /// Family, type and protocol, as `socket.socket()` takes them: the listener's.
     kind: Py<PyTuple>,
-    peer: SocketAddr,
+    peer: Peer,
     state: AttachedCell<State>,
 }
 
@@ -37,7 +43,7 @@ impl AcceptedSocket {
         let open = self.state.with(py, |state| match std::mem::replace(state, State::Taken) {
             State::Open(descriptor) => {
                 let held = HeldDescriptor::new(descriptor.as_raw_fd());
-                *state = State::Closed(held.local_address());
+                *state = State::Closed(held.local_address().map(Box::new));
                 Some(descriptor)
             }
             other => {
@@ -51,6 +57,10 @@ impl AcceptedSocket {
 
 impl AcceptedSocket {
     pub(super) fn new(descriptor: OwnedFd, peer: SocketAddr, kind: Py<PyTuple>) -> Self {
+        let peer = match peer {
+            SocketAddr::V4(peer) => Peer::V4(peer),
+            SocketAddr::V6(peer) => Peer::V6(Box::new(peer)),
+        };
         Self { kind, peer, state: AttachedCell::new(State::Open(descriptor)) }
     }
 
@@ -64,13 +74,17 @@ impl AcceptedSocket {
 
     /// The peer's address as Python writes it.
     pub(super) fn peer_name<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        address::to_python(py, &self.peer.into())
+        let peer = match &self.peer {
+            Peer::V4(peer) => SocketAddr::V4(*peer),
+            Peer::V6(peer) => SocketAddr::V6(**peer),
+        };
+        address::to_python(py, &peer.into())
     }
 
     /// The connection's own address as Python writes it, once it is closed.
     pub(super) fn last_name<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let local = self.state.with(py, |state| match state {
-            State::Closed(local) => *local,
+            State::Closed(local) => local.as_deref().copied(),
             State::Open(_) | State::Taken => None,
         });
         local.map(|local| address::to_python(py, &local.into())).transpose().map(Option::flatten)

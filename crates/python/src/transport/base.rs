@@ -82,6 +82,8 @@ pub(super) struct Life {
     pub(super) owner: Option<Py<PyAny>>,
     /// The owner, or who was, if it is such a one and `extra` does not describe it yet.
     accepted: Option<Py<AcceptedSocket>>,
+    /// What `get_extra_info` tells; of an accepted connection made when somebody asks first.
+    extra: Option<Py<PyDict>>,
     pub(super) protocol: Option<Py<PyAny>>,
     /// The protocol's method, until it has been called.
     pub(super) connection_made: Option<Py<PyAny>>,
@@ -94,7 +96,7 @@ pub(super) struct Life {
     /// one. Otherwise what `connection_made` and `connection_lost` set is their own affair.
     pub(super) context_is_shared: bool,
     /// The exception for `connection_lost`, and the context it is called in.
-    pub(super) lost_with: Option<(Py<PyAny>, Py<PyAny>)>,
+    pub(super) lost_with: Option<Box<(Py<PyAny>, Py<PyAny>)>>,
     pub(super) marks: WaterMarks,
     pub(super) protocol_paused: bool,
     /// `close()` or `abort()` was called, or an error was fatal.
@@ -111,7 +113,6 @@ pub(super) struct Life {
 pub(crate) struct BaseTransport {
     pub(super) event_loop: Py<LoopCore>,
     pub(super) descriptor: HeldDescriptor,
-    pub(super) extra: Py<PyDict>,
     /// Among the loop's transports.
     place: Place,
     life: AttachedCell<Life>,
@@ -181,13 +182,11 @@ impl BaseTransport {
         if fd < 0 {
             return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")));
         }
-        let extra = match extra {
-            Some(extra) => extra.copy()?,
-            None => PyDict::new(py),
-        };
+        let mut extra = extra.map(|extra| extra.copy()).transpose()?;
         let connection_made = protocol.getattr(intern!(py, "connection_made"))?;
         if accepted.is_none() {
-            describe_socket(event_loop.get(), &extra, sock)?;
+            let extra = extra.get_or_insert_with(|| PyDict::new(py));
+            describe_socket(event_loop.get(), extra, sock)?;
         }
         let owned = (sock, HeldDescriptor::new(fd));
         let made =
@@ -227,7 +226,7 @@ impl BaseTransport {
         descriptor.set_nonblocking().map_err(|errno| errno_error(py, errno))?;
         let connection_made = protocol.getattr(intern!(py, "connection_made"))?;
         let owned = (pipe, descriptor);
-        Self::new(event_loop, owned, (protocol, connection_made), waiter, extra, None)
+        Self::new(event_loop, owned, (protocol, connection_made), waiter, Some(extra), None)
             .map(|base| (base, kind))
     }
 
@@ -238,7 +237,7 @@ impl BaseTransport {
         (owner, descriptor): (&Bound<'py, PyAny>, HeldDescriptor),
         (protocol, connection_made): (&Bound<'py, PyAny>, Bound<'py, PyAny>),
         waiter: Option<Bound<'py, PyAny>>,
-        extra: Bound<'py, PyDict>,
+        extra: Option<Bound<'py, PyDict>>,
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Self> {
         let py = event_loop.py();
@@ -250,6 +249,7 @@ impl BaseTransport {
         let life = Life {
             owner: Some(owner.clone().unbind()),
             accepted: None,
+            extra: extra.map(Bound::unbind),
             protocol: Some(protocol.clone().unbind()),
             connection_made: Some(connection_made.unbind()),
             waiter: waiter.map(Bound::unbind),
@@ -267,7 +267,6 @@ impl BaseTransport {
         Ok(Self {
             event_loop: event_loop.clone().unbind(),
             descriptor,
-            extra: extra.unbind(),
             place: Place::default(),
             life: AttachedCell::new(life),
         })
@@ -280,6 +279,17 @@ impl BaseTransport {
 
     pub(super) fn core(&self) -> &LoopCore {
         self.event_loop.get()
+    }
+
+    /// What `get_extra_info` tells.
+    pub(super) fn known<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        let known = self.with(py, |life| life.extra.as_ref().map(|extra| extra.clone_ref(py)));
+        let known = known.unwrap_or_else(|| {
+            let made = PyDict::new(py).unbind();
+            // Somebody may have asked meanwhile: the collector runs anything.
+            self.with(py, |life| life.extra.get_or_insert(made).clone_ref(py))
+        });
+        known.into_bound(py)
     }
 
     /// The protocol; `None` once the connection is lost.
@@ -336,9 +346,9 @@ impl BaseTransport {
             lifetime::hold_open(&sock)?;
             self.set_owner(py, Some(sock.clone().unbind()));
         }
-        let extra = self.extra.bind(py);
+        let extra = self.known(py);
         extra.set_item(intern!(py, "peername"), connection.peer_name(py)?)?;
-        describe_socket(self.core(), extra, &sock)?;
+        describe_socket(self.core(), &extra, &sock)?;
         if let Some(name) = last_name {
             extra.set_item(intern!(py, "sockname"), name)?;
         }
@@ -400,7 +410,7 @@ impl BaseTransport {
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = name.py();
-        let extra = self.extra.bind(py);
+        let extra = self.known(py);
         let mut found = extra.get_item(&name)?;
         if found.is_none() && is_of_sockets(&name) {
             self.describe_accepted(py)?;
@@ -418,7 +428,7 @@ impl BaseTransport {
     #[getter(_extra)]
     fn extra<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         self.describe_accepted(py)?;
-        Ok(self.extra.bind(py).clone())
+        Ok(self.known(py))
     }
 
     /// `None` once the connection is lost.
@@ -430,16 +440,16 @@ impl BaseTransport {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
-        visit.call(&self.extra)?;
         let visited = self.life.visit(|life| {
             visit.call(&life.owner)?;
             visit.call(&life.accepted)?;
+            visit.call(&life.extra)?;
             visit.call(&life.protocol)?;
             visit.call(&life.connection_made)?;
             visit.call(&life.waiter)?;
             visit.call(&life.context)?;
             life.marks.visit(visit)?;
-            match &life.lost_with {
+            match life.lost_with.as_deref() {
                 Some((error, context)) => visit.call(error).and_then(|()| visit.call(context)),
                 None => Ok(()),
             }

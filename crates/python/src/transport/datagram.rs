@@ -127,7 +127,7 @@ impl DatagramTransport {
             _ => None,
         };
         let base = BaseTransport::of_socket(event_loop, sock, protocol, waiter, extra, None)?;
-        let peer = base.extra.bind(py).get_item(intern!(py, "peername"))?;
+        let peer = base.known(py).get_item(intern!(py, "peername"))?;
         let datagram = Self {
             family: AddressFamily::from_raw(family),
             address,

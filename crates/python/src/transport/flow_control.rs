@@ -13,18 +13,15 @@ use crate::errors::ends_the_run;
 
 const DEFAULT_HIGH: usize = 64 * 1024;
 
-/// The two marks, in bytes.
-pub(super) struct WaterMarks {
+/// The two marks, in bytes; hardly anybody sets them.
+#[derive(Default)]
+pub(super) struct WaterMarks(Option<Box<SetMarks>>);
+
+struct SetMarks {
     low: usize,
     high: usize,
     /// As they were given, low and high, if these are not those numbers: infinity, say.
     given: Option<Box<[Py<PyAny>; 2]>>,
-}
-
-impl Default for WaterMarks {
-    fn default() -> Self {
-        Self { low: DEFAULT_HIGH / 4, high: DEFAULT_HIGH, given: None }
-    }
 }
 
 impl WaterMarks {
@@ -52,19 +49,27 @@ impl WaterMarks {
             return Err(PyValueError::new_err(message));
         }
         let counted = [&low, &high].iter().all(|mark| is_count(mark));
-        Ok(Self {
+        Ok(Self(Some(Box::new(SetMarks {
             low: bytes(&low),
             high: bytes(&high),
             given: (!counted).then(|| Box::new([low.unbind(), high.unbind()])),
-        })
+        }))))
+    }
+
+    fn low(&self) -> usize {
+        self.0.as_ref().map_or(DEFAULT_HIGH / 4, |set| set.low)
     }
 
     pub(super) fn high(&self) -> usize {
-        self.high
+        self.0.as_ref().map_or(DEFAULT_HIGH, |set| set.high)
+    }
+
+    fn given(&self) -> Option<&[Py<PyAny>; 2]> {
+        self.0.as_ref()?.given.as_deref()
     }
 
     pub(super) fn visit(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.given.iter().flat_map(|given| given.iter()).try_for_each(|mark| visit.call(mark))
+        self.given().into_iter().flatten().try_for_each(|mark| visit.call(mark))
     }
 }
 
@@ -90,9 +95,9 @@ pub(super) fn set_limits<'py, T: Transport>(
 pub(super) fn limits<'py, T: Transport>(slf: &Bound<'py, T>) -> PyResult<Limits<'py>> {
     let py = slf.py();
     let (low, high, given) = base(slf).with(py, |life| {
-        let given = life.marks.given.as_ref();
-        let given = given.map(|given| (given[0].clone_ref(py), given[1].clone_ref(py)));
-        (life.marks.low, life.marks.high, given)
+        let given = life.marks.given();
+        let given = given.map(|[low, high]| (low.clone_ref(py), high.clone_ref(py)));
+        (life.marks.low(), life.marks.high(), given)
     });
     match given {
         Some((low, high)) => Ok((low.into_bound(py), high.into_bound(py))),
@@ -116,7 +121,7 @@ pub(super) fn maybe_pause_protocol<T: Transport>(slf: &Bound<'_, T>) -> PyResult
     let py = slf.py();
     let unsent = slf.get().unsent(py);
     let pauses = base(slf).with(py, |life| {
-        let pauses = !life.protocol_paused && unsent > life.marks.high;
+        let pauses = !life.protocol_paused && unsent > life.marks.high();
         life.protocol_paused |= pauses;
         pauses
     });
@@ -127,7 +132,7 @@ pub(super) fn maybe_resume_protocol<T: Transport>(slf: &Bound<'_, T>) -> PyResul
     let py = slf.py();
     let unsent = slf.get().unsent(py);
     let resumes = base(slf).with(py, |life| {
-        let resumes = life.protocol_paused && unsent <= life.marks.low;
+        let resumes = life.protocol_paused && unsent <= life.marks.low();
         life.protocol_paused &= !resumes;
         resumes
     });

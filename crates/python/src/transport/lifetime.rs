@@ -109,7 +109,8 @@ pub(super) fn lost<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
     let base = base(slf);
     let (protocol, lost_with) = base.with(py, |life| (life.protocol.take(), life.lost_with.take()));
     let mut called = Ok(());
-    if let (Some(protocol), Some((error, context))) = (protocol, lost_with) {
+    if let (Some(protocol), Some(lost_with)) = (protocol, lost_with) {
+        let (error, context) = *lost_with;
         let protocol = protocol.into_bound(py);
         let name = intern!(py, "connection_lost");
         let arguments = (error,).into_pyobject(py)?;
@@ -163,7 +164,7 @@ pub(super) fn lose<T: Transport>(slf: &Bound<'_, T>, error: Option<PyErr>) -> Py
     };
     base.with(py, |life| {
         life.connection_lost = 1;
-        life.lost_with = Some((error, context.unbind()));
+        life.lost_with = Some(Box::new((error, context.unbind())));
     });
     base.core().push(py, T::callback(Step::Lost, slf.clone().unbind()))
 }
