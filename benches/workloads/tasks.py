@@ -48,14 +48,15 @@ async def create_and_await(count: int) -> float:
     return took
 
 
-async def gather(count: int) -> float:
+async def gather(count: int, own: bool = False) -> float:
     """Gather coroutines, all at once."""
+    gather: Callable[..., Awaitable[list[int]]] = provided("gather", own)
 
     async def number_of(number: int) -> int:
         return number
 
     begin = clock()
-    results = await asyncio.gather(*(number_of(number) for number in range(count)))
+    results = await gather(*(number_of(number) for number in range(count)))
     took = clock() - begin
     check(results == list(range(count)), "gather's results are wrong")
     return took
@@ -148,6 +149,14 @@ WORKLOADS = (
         title="gather of 60,000",
         body=gather,
         count=60_000,
+    ),
+    InProcess(
+        name="own-gather",
+        group="scheduling",
+        title="gather of 60,000, own function",
+        body=gather,
+        count=60_000,
+        arguments={"own": True},
     ),
     InProcess(
         name="future-wake-up",

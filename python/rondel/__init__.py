@@ -30,6 +30,7 @@ __all__ = [
     "WorkerDied",
     "__version__",
     "driver_report",
+    "gather",
     "new_event_loop",
     "run",
     "sleep",
@@ -48,9 +49,11 @@ _MODULES = {
 
 if sys.version_info < (3, 14):
     # From 3.14 on asyncio draws call graphs, of its own tasks and futures alone: loops make those.
-    from rondel._rondel import Future, Task
+    from rondel._rondel import Future, Task, gather
 
     __all__ += ["Future", "Task"]
+else:
+    from asyncio import gather
 
 if sys.version_info < (3, 16):
     # Policies are deprecated from Python 3.14 on, and gone from 3.16: the names are there as long

@@ -49,7 +49,9 @@ __all__ = [
 if sys.version_info >= (3, 14):
     __all__ += ["ThreadSafeHandle"]
 else:
-    __all__ += ["listed_tasks", "unlist_task"]
+    from asyncio import gather as gather  # by interface
+
+    __all__ += ["gather", "listed_tasks", "unlist_task"]
 
 __version__: Final[str]
 

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="misc, valid-type"
-"""CPython's own tests of locks, events, queues, timeouts and ``sleep``, run on Rondel's of those.
+"""CPython's own tests of locks, events, queues, timeouts, sleep and gather, run on Rondel's.
 
 The suites name them as ``asyncio.Lock``; here, for as long as they run, that is Rondel's. They are
 run on asyncio's loop, whose futures are not ours, and on Rondel's own.
@@ -20,7 +20,7 @@ import rondel
 
 from conformance import own_classes
 
-NAMES = ("Lock", "Event", "Queue", "Timeout", "sleep", "timeout", "timeout_at")
+NAMES = ("Lock", "Event", "Queue", "Timeout", "gather", "sleep", "timeout", "timeout_at")
 SUITES: dict[str, Any] = {
     name: importlib.import_module(f"test.test_asyncio.{name}")
     for name in ("test_locks", "test_queues", "test_timeouts")
@@ -108,6 +108,22 @@ class TaskTestsOnRondel(OnRondel, test_tasks.CTask_CFuture_Tests):
         Future = rondel.Future
 
 
+class FutureGatherTests(OfTasks, test_tasks.FutureGatherTests):
+    pass
+
+
+class FutureGatherTestsOnRondel(OnRondel, test_tasks.FutureGatherTests):
+    pass
+
+
+class CoroutineGatherTests(OfTasks, test_tasks.CoroutineGatherTests):
+    pass
+
+
+class CoroutineGatherTestsOnRondel(OnRondel, test_tasks.CoroutineGatherTests):
+    pass
+
+
 class SleepTests(OfTasks, test_tasks.SleepTests):
     pass
 
@@ -119,4 +135,4 @@ class SleepTestsOnRondel(OfTasks, test_tasks.SleepTests):
 
 
 if __name__ == "__main__":
-    sys.exit(own_classes.main(__name__, "locks, events, queues, timeouts and sleep"))
+    sys.exit(own_classes.main(__name__, "locks, events, queues, timeouts, sleep and gather"))

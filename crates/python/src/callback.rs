@@ -13,6 +13,8 @@ use crate::ffi::prefetch;
 use crate::future::Future;
 use crate::handle::Handle;
 use crate::sock_call::SockCall;
+#[cfg(not(Py_3_14))]
+use crate::synchronisation::Gathering;
 use crate::synchronisation::{Timeout, elapsed};
 use crate::task::{Cause, Task};
 #[cfg(Py_3_14)]
@@ -46,6 +48,9 @@ pub(crate) enum Callback {
     Timeout(Owned<Timeout>),
     /// The time is up for who sleeps, and waits for this future.
     Elapsed(Owned),
+    /// A child of a gathering future is done.
+    #[cfg(not(Py_3_14))]
+    Gathered(Owned<Gathering>),
     /// Somebody else's handle: whatever has `_run()` and `_cancelled`, as asyncio's have.
     Foreign(Py<PyAny>),
     /// The steps in the life of a stream transport.
@@ -103,6 +108,8 @@ impl Callback {
             Self::Done(future) => Future::run_scheduled(core, &future.bind(py)),
             Self::Timeout(timeout) => Timeout::due(core, &timeout.bind(py)),
             Self::Elapsed(future) => elapsed(core, &future.bind(py)),
+            #[cfg(not(Py_3_14))]
+            Self::Gathered(gathering) => Gathering::run(core, &gathering.bind(py)),
             Self::Foreign(handle) => {
                 let handle = handle.bind(py);
                 if handle.getattr(intern!(py, "_cancelled"))?.is_truthy()? {
@@ -172,6 +179,8 @@ impl Callback {
             Self::Done(object) => object.as_py(),
             Self::Timeout(object) => object.as_py().as_any(),
             Self::Elapsed(object) => object.as_py(),
+            #[cfg(not(Py_3_14))]
+            Self::Gathered(object) => object.as_py().as_any(),
             Self::Foreign(object) => object,
             Self::StreamStart(object)
             | Self::StreamRead(object)

@@ -203,6 +203,17 @@ imported! {
     /// Ends a future, unless it was cancelled.
     set_result_unless_cancelled, PyAny, "asyncio.futures", "_set_result_unless_cancelled"
 }
+#[cfg(Py_3_12)]
+#[cfg(not(Py_3_14))]
+imported! {
+    /// `asyncio.ensure_future`.
+    ensure_future, PyAny, "asyncio.tasks", "ensure_future"
+}
+#[cfg(not(Py_3_12))]
+imported! {
+    /// What `asyncio.gather` makes futures with.
+    ensure_future, PyAny, "asyncio.tasks", "_ensure_future"
+}
 imported! {
     /// How asyncio shows a future.
     future_repr, PyAny, "asyncio.base_futures", "_future_repr"

@@ -11,6 +11,8 @@ use crate::ffi::context::{Arguments, call_in};
 use crate::ffi::native::object::{Native, Stop, Visitor};
 use crate::ffi::owned::Owned;
 use crate::handle::Handle;
+#[cfg(not(Py_3_14))]
+use crate::synchronisation::{Gathering, bound_child_is_done};
 use crate::task::{Task, bound_wake_up};
 
 /// Who is resumed when a future is done.
@@ -20,6 +22,9 @@ pub(crate) enum Waiter {
     Callback { callback: Owned, context: Owned },
     /// A task of ours, whose coroutine awaits the future.
     Task(Owned<Task>),
+    /// A future of ours that gathers this one with others.
+    #[cfg(not(Py_3_14))]
+    Gathering(Owned<Gathering>),
 }
 
 /// Waiters: mostly one, sometimes none, rarely more.
@@ -59,6 +64,8 @@ impl Waiters {
                 visitor.visit(context)
             }
             Waiter::Task(task) => visitor.visit(task),
+            #[cfg(not(Py_3_14))]
+            Waiter::Gathering(gathering) => visitor.visit(gathering),
         })
     }
 }
@@ -78,6 +85,8 @@ impl Waiter {
         match self {
             Self::Callback { callback, .. } => Ok(callback.get(py)),
             Self::Task(task) => bound_wake_up(&task.bind(py)),
+            #[cfg(not(Py_3_14))]
+            Self::Gathering(gathering) => bound_child_is_done(&gathering.bind(py)),
         }
     }
 
@@ -85,6 +94,8 @@ impl Waiter {
         match self {
             Self::Callback { context, .. } => context.get(py),
             Self::Task(task) => task.contents().context(py),
+            #[cfg(not(Py_3_14))]
+            Self::Gathering(gathering) => gathering.contents().context(py),
         }
     }
 
@@ -106,6 +117,11 @@ impl Waiter {
                 return Handle::schedule(&core, callback, arguments, Some(context)).map(drop);
             }
             Self::Task(task) => Callback::WakeUp(task),
+            #[cfg(not(Py_3_14))]
+            Self::Gathering(gathering) => {
+                gathering.contents().arrives(future);
+                Callback::Gathered(gathering)
+            }
         };
         core.get().push(py, entry)
     }
@@ -173,6 +189,11 @@ impl Future {
                     Waiter::Callback { callback, context } => {
                         state.scheduled = Some(Scheduled { callback, context });
                         Callback::Done(Owned::new(object.clone()))
+                    }
+                    #[cfg(not(Py_3_14))]
+                    Waiter::Gathering(gathering) => {
+                        gathering.contents().arrives(object);
+                        Callback::Gathered(gathering)
                     }
                 };
                 return core.get().offer(py, entry).map(Err);
@@ -299,6 +320,8 @@ impl Waiter {
                 Self::Callback { callback: other, context: others },
             ) => callback.as_ptr() == other.as_ptr() && context.as_ptr() == others.as_ptr(),
             (Self::Task(task), Self::Task(other)) => task.as_ptr() == other.as_ptr(),
+            #[cfg(not(Py_3_14))]
+            (Self::Gathering(one), Self::Gathering(other)) => one.as_ptr() == other.as_ptr(),
             _ => false,
         }
     }

@@ -1,4 +1,4 @@
-//! Locks, events, queues, timeouts and `sleep()`: asyncio's by interface and by `isinstance`.
+//! Locks, events, queues, timeouts, `sleep()` and `gather()`: asyncio's by interface and by `isinstance`.
 //!
 //! Behaviour, messages and the order of things are those of CPython's `asyncio.locks`, `queues`,
 //! `timeouts` and `tasks` of the Python at hand. What is different is the way through them: what is
@@ -7,6 +7,10 @@
 
 mod coroutine;
 mod event;
+#[cfg(not(Py_3_14))]
+mod gather;
+#[cfg(not(Py_3_14))]
+mod gathering;
 mod items;
 mod lock;
 mod queue;
@@ -16,6 +20,8 @@ mod timeout;
 mod timeout_class;
 mod waiter;
 
+#[cfg(not(Py_3_14))]
+pub(crate) use gathering::{Gathering, bound_child_is_done};
 pub(crate) use sleep::elapsed;
 pub(crate) use timeout::Timeout;
 
@@ -31,5 +37,8 @@ pub(crate) fn make_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     event::make_class(module)?;
     queue_class::make_class(module)?;
     timeout_class::make_class(module)?;
+    // What it returns is a future of ours, which loops make up to then.
+    #[cfg(not(Py_3_14))]
+    gather::make_function(module)?;
     sleep::make_function(module)
 }

@@ -222,6 +222,12 @@ impl Task {
         self.run.with(py, |run| run.cancel_requests)
     }
 
+    /// Not to be complained of when it is given up while pending.
+    #[cfg(not(Py_3_14))]
+    pub(crate) fn be_silent_when_destroyed(&self, py: Python<'_>) {
+        self.run.with(py, |run| run.silent_when_destroyed = true);
+    }
+
     /// The context in which the coroutine runs.
     #[inline]
     pub(crate) fn context<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
@@ -285,7 +291,10 @@ impl Task {
 }
 
 /// `future.cancel(msg=message)`.
-fn cancel_future(future: &Bound<'_, PyAny>, message: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+pub(crate) fn cancel_future(
+    future: &Bound<'_, PyAny>,
+    message: Option<&Bound<'_, PyAny>>,
+) -> PyResult<bool> {
     let py = future.py();
     if let Ok(future) = future.cast_exact::<Future>() {
         return future.contents().cancel(future.as_any(), message);
