@@ -137,7 +137,7 @@ soak: soak-$(lastword $(tested)) ## Put mixed load on Rondel and see that it kee
 
 soak-cp3%: wheel-cp3%
 	@mkdir -p $(REPORTS)
-	@cd tests && ../.venvs/cp3$*/bin/python -W error -m soak --minutes $(MINUTES) $(SOAK) 2>&1 | tee ../$(REPORTS)/soak.log
+	@cd tests && $(CURDIR)/.venvs/cp3$*/bin/python -W error -m soak --minutes $(MINUTES) $(SOAK) 2>&1 | tee ../$(REPORTS)/soak.log
 
 .venvs/cp3%/.test: requirements/frameworks.txt requirements/past_one_machine.txt requirements/test.txt requirements/examples.txt
 	@python=$$(scripts/pythons cp3$*) && echo "Setting up .venvs/cp3$* on $$python" && "$$python" -m venv --clear $(@D)
