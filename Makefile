@@ -153,7 +153,7 @@ kills: test-$(lastword $(tested)) ## Kill a worker process under load a thousand
 endings: endings-$(lastword $(tested)) ## End pools in every state and every way, and see that it takes a second at most and leaves nothing
 
 endings-cp3%: wheel-cp3%
-	@cd tests && ../.venvs/cp3$*/bin/python -W error -m pool_endings
+	@cd tests && $(CURDIR)/.venvs/cp3$*/bin/python -W error -m pool_endings
 
 .PHONY: newer-pythons
 newer-pythons: .venv/.build requirements/newer_pythons.txt ## Bring Python 3.14 and 3.15 from Debian, for the tests
