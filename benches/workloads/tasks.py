@@ -102,27 +102,20 @@ async def timeout(count: int, own: bool = False) -> float:
     return took
 
 
+WHOSE_SLEEP = (("", "", False), ("own-", ", own function", True))
+"""A prefix of the name, the end of the title, and whether it is `rondel.sleep`."""
+
 WORKLOADS = (
     *(
         InProcess(
-            name=f"sleep0-{tasks}",
+            name=f"{prefix}sleep0-{tasks}",
             group="scheduling",
-            title=f"sleep(0), {tasks:,} task{'s' * (tasks > 1)}",
+            title=f"sleep(0), {tasks:,} task{'s' * (tasks > 1)}{suffix}",
             body=sleep,
             count=max(40_000, 4 * tasks),
-            arguments={"tasks": tasks},
+            arguments={"tasks": tasks, "own": own},
         )
-        for tasks in (1, 100, 10_000)
-    ),
-    *(
-        InProcess(
-            name=f"own-sleep0-{tasks}",
-            group="scheduling",
-            title=f"sleep(0), {tasks:,} task{'s' * (tasks > 1)}, own function",
-            body=sleep,
-            count=max(40_000, 4 * tasks),
-            arguments={"tasks": tasks, "own": True},
-        )
+        for prefix, suffix, own in WHOSE_SLEEP
         for tasks in (1, 100, 10_000)
     ),
     *(
@@ -134,7 +127,7 @@ WORKLOADS = (
             count=20_000,
             arguments={"tasks": 1000, "microseconds": 1, "own": own},
         )
-        for prefix, suffix, own in (("", "", False), ("own-", ", own function", True))
+        for prefix, suffix, own in WHOSE_SLEEP
     ),
     InProcess(
         name="create-await",

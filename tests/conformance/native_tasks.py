@@ -28,19 +28,6 @@ test_tasks: Any = importlib.import_module("test.test_asyncio.test_tasks")
 test_utils: Any = importlib.import_module("test.test_asyncio.utils")
 
 
-class OnRondel:
-    """Loops are Rondel's, but where a test supplies the times at which asyncio's wakes up."""
-
-    def new_test_loop(self, gen: Any = None) -> Any:
-        """Return a loop for a test."""
-        if gen is not None:
-            return super().new_test_loop(gen)
-        loop = rondel.new_event_loop()
-        # As asyncio's test loop: both modes are tested where a test asks for them.
-        test_utils.TestCase.set_event_loop(self, loop)
-        return loop
-
-
 class TaskTests(test_tasks.BaseTaskTests, test_tasks.SetMethodsTest, test_utils.TestCase):
     Task = rondel.Task
     Future = rondel.Future
@@ -55,7 +42,7 @@ class TaskTests(test_tasks.BaseTaskTests, test_tasks.SetMethodsTest, test_utils.
             del task._log_destroy_pending
 
 
-class TaskTestsOnRondel(OnRondel, TaskTests):
+class TaskTestsOnRondel(own_classes.OnRondel, TaskTests):
     pass
 
 
@@ -66,7 +53,9 @@ class TaskSubclassTests(test_tasks.BaseTaskTests, test_utils.TestCase):
 
 
 @test_tasks.add_subclass_tests
-class TaskSubclassTestsOnRondel(OnRondel, test_tasks.BaseTaskTests, test_utils.TestCase):
+class TaskSubclassTestsOnRondel(
+    own_classes.OnRondel, test_tasks.BaseTaskTests, test_utils.TestCase
+):
     Task = rondel.Task
     Future = rondel.Future
 
@@ -91,7 +80,7 @@ class NativeTaskTests(test_tasks.BaseTaskTests, test_utils.TestCase):
     Future = rondel.Future
 
 
-class NativeTaskTestsOnRondel(OnRondel, NativeTaskTests):
+class NativeTaskTestsOnRondel(own_classes.OnRondel, NativeTaskTests):
     pass
 
 
@@ -106,7 +95,7 @@ class FutureTests(test_futures.BaseFutureTests, test_utils.TestCase):
             del future._log_traceback
 
 
-class FutureTestsOnRondel(OnRondel, FutureTests):
+class FutureTestsOnRondel(own_classes.OnRondel, FutureTests):
     pass
 
 
@@ -123,7 +112,7 @@ class FutureDoneCallbackTests(test_futures.BaseFutureDoneCallbackTests, test_uti
 
 
 class FutureDoneCallbackTestsOnRondel(
-    OnRondel, test_futures.BaseFutureDoneCallbackTests, test_utils.TestCase
+    own_classes.OnRondel, test_futures.BaseFutureDoneCallbackTests, test_utils.TestCase
 ):
     def run_briefly(self) -> None:
         self.loop.call_soon(self.loop.stop)

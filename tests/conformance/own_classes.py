@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
 import time
 import unittest
+from typing import Any
+
+import rondel
+
+# Its names are not typeshed's.
+test_utils: Any = importlib.import_module("test.test_asyncio.utils")
 
 
 def main(module: str, classes: str) -> int:
@@ -19,3 +26,17 @@ def main(module: str, classes: str) -> int:
         f"in {time.monotonic() - started:.0f} s"
     )
     return 0 if ran.wasSuccessful() and passed else 1
+
+
+class OnRondel:
+    """Loops are Rondel's, but where a test supplies the times at which asyncio's wakes up."""
+
+    def new_test_loop(self, gen: Any = None) -> Any:
+        """Return a loop for a test."""
+        if gen is not None:
+            base: Any = super()
+            return base.new_test_loop(gen)
+        loop = rondel.new_event_loop()
+        # As asyncio's test loop: both modes are tested where a test asks for them.
+        test_utils.TestCase.set_event_loop(self, loop)
+        return loop

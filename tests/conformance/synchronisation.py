@@ -26,7 +26,6 @@ SUITES: dict[str, Any] = {
     for name in ("test_locks", "test_queues", "test_timeouts")
 }
 test_tasks: Any = importlib.import_module("test.test_asyncio.test_tasks")
-test_utils: Any = importlib.import_module("test.test_asyncio.utils")
 
 LEFT_OUT = {
     "LockTests.test_lock": "the interpreter's error names native classes with their module",
@@ -86,16 +85,8 @@ class OfTasks:
             return super().run(result)
 
 
-class OnRondel(OfTasks):
-    """Loops are Rondel's, but where a test supplies the times at which asyncio's wakes up."""
-
-    def new_test_loop(self, gen: Any = None) -> Any:
-        """Return a loop for a test."""
-        if gen is not None:
-            return super().new_test_loop(gen)
-        loop = rondel.new_event_loop()
-        test_utils.TestCase.set_event_loop(self, loop)
-        return loop
+class OnRondel(own_classes.OnRondel, OfTasks):
+    pass
 
 
 class TaskTests(OfTasks, test_tasks.CTask_CFuture_Tests):

@@ -20,7 +20,7 @@ pub(crate) struct Transports {
     own: Arc<Table>,
     /// What Python code has set instead of those, asyncio's own transports for example; `None`
     /// where it has removed one. Hardly ever there is any.
-    set: AttachedCell<HashMap<RawFd, Option<Py<PyWeakrefReference>>>>,
+    replaced: AttachedCell<HashMap<RawFd, Option<Py<PyWeakrefReference>>>>,
 }
 
 impl Transports {
@@ -28,17 +28,17 @@ impl Transports {
     pub(crate) fn enter(&self, fd: RawFd, transport: &Bound<'_, BaseTransport>) {
         let Ok(number) = usize::try_from(fd) else { return };
         self.own.list(number, transport);
-        drop(self.set.with(transport.py(), |set| set.remove(&fd)));
+        drop(self.replaced.with(transport.py(), |replaced| replaced.remove(&fd)));
     }
 
     /// The transport that uses the descriptor, or has used it last.
     pub(crate) fn get<'py>(&self, py: Python<'py>, fd: RawFd) -> Option<Bound<'py, PyAny>> {
-        let set = self.set.with(py, |set| match set.get(&fd) {
+        let replaced = self.replaced.with(py, |replaced| match replaced.get(&fd) {
             Some(Some(reference)) => Some(Some(reference.clone_ref(py))),
             Some(None) => Some(None),
             None => None,
         });
-        match set {
+        match replaced {
             Some(reference) => reference?.bind(py).upgrade(),
             None => self.own_one(py, fd),
         }
@@ -61,12 +61,9 @@ impl Transports {
             (own, transport) => own.is_none() && transport.is_none(),
         };
         let reference = transport.map(PyWeakrefReference::new).transpose()?.map(Bound::unbind);
-        drop(self.set.with(
-            py,
-            |set| {
-                if as_it_is { set.remove(&fd) } else { set.insert(fd, reference) }
-            },
-        ));
+        drop(self.replaced.with(py, |replaced| {
+            if as_it_is { replaced.remove(&fd) } else { replaced.insert(fd, reference) }
+        }));
         Ok(())
     }
 }
@@ -92,7 +89,7 @@ impl LoopCore {
     fn _transports_by_descriptor<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let transports = self.transports();
         let mut descriptors: Vec<RawFd> =
-            transports.set.with(py, |set| set.keys().copied().collect());
+            transports.replaced.with(py, |replaced| replaced.keys().copied().collect());
         let own = transports.own.objects(py);
         descriptors.extend(own.into_iter().filter_map(|(number, _)| RawFd::try_from(number).ok()));
         let found = PyDict::new(py);

@@ -8,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use super::gathering::{Children, Gathering, bound_child_is_done, native};
+use super::gathering::{Children, Gathering, bound_child_is_done};
 use crate::ffi::coroutine;
 use crate::ffi::native::arguments::{Call, Signature};
 use crate::ffi::native::method::{Method, Returned, bound, with_arguments};
@@ -16,7 +16,7 @@ use crate::ffi::native::object::Native;
 use crate::ffi::owned::Owned;
 use crate::future::{EventLoop, Waiter};
 use crate::imported;
-use crate::task::Task;
+use crate::task::{Task, native_future};
 
 /// Makes the function and the class of what it returns.
 ///
@@ -99,7 +99,7 @@ impl<'py> Gatherer<'py> {
     fn add(&mut self, argument: &Bound<'py, PyAny>) -> PyResult<()> {
         let is_coroutine = coroutine::is_native(argument);
         let next = self.children.each.len();
-        if is_coroutine || native(argument).is_some() {
+        if is_coroutine || native_future(argument).is_some() {
             let address = argument.as_ptr().addr();
             if let Some(&place) = self.places.get(&address) {
                 self.add_again(place);
@@ -131,7 +131,7 @@ impl<'py> Gatherer<'py> {
     #[inline]
     fn push(&mut self, child: Bound<'py, PyAny>) -> PyResult<()> {
         let py = child.py();
-        let native = native(&child);
+        let native = native_future(&child);
         // Before 3.12 they call back in the next turn.
         let is_done = cfg!(Py_3_12)
             && match native {
@@ -186,7 +186,7 @@ impl<'py> Gatherer<'py> {
 
     /// A future or task of ours, as it is.
     fn ours(&mut self, future: &Bound<'py, PyAny>) -> Returned<'py> {
-        if let (Some(known), Some(native)) = (&self.event_loop, native(future))
+        if let (Some(known), Some(native)) = (&self.event_loop, native_future(future))
             && !known.is(&native.event_loop(future.py())?)
         {
             let message = "The future belongs to a different loop than the one specified as the \
@@ -217,7 +217,7 @@ impl<'py> Gatherer<'py> {
             return Ok(());
         }
         let py = child.py();
-        self.event_loop = Some(match native(child) {
+        self.event_loop = Some(match native_future(child) {
             Some(native) => native.event_loop(py)?,
             None => EventLoop::new(&imported::get_loop(py)?.call1((child,))?),
         });

@@ -6,7 +6,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use super::sleep::report;
+use super::report;
 use crate::event_loop::LoopCore;
 use crate::ffi::cell::AttachedCell;
 use crate::ffi::context;
@@ -21,7 +21,7 @@ use crate::ffi::native::object::{
 use crate::ffi::owned::Owned;
 use crate::future::{CANCEL, Future, Status};
 use crate::imported;
-use crate::task::{Task, cancel_future};
+use crate::task::{cancel_future, native_future};
 
 /// The contents of a gathering future. Before [`Gathering::begin`] it is nobody's: children that
 /// are done then have been abandoned.
@@ -126,20 +126,11 @@ enum End<'py> {
     Returned,
 }
 
-/// A future or task of ours, unless a subclass may see its methods called.
-#[inline]
-pub(super) fn native<'a>(child: &'a Bound<'_, PyAny>) -> Option<&'a Future> {
-    if let Ok(task) = child.cast_exact::<Task>() {
-        return Some(task.contents().future());
-    }
-    child.cast_exact::<Future>().ok().map(Native::contents)
-}
-
 impl<'py> End<'py> {
     #[inline]
     fn of(child: &Bound<'py, PyAny>) -> PyResult<Self> {
         let py = child.py();
-        if let Some(native) = native(child) {
+        if let Some(native) = native_future(child) {
             if native.status(py) == Status::Cancelled {
                 return Ok(Self::Cancelled);
             }
@@ -159,7 +150,7 @@ fn result_of<'py>(child: &Bound<'py, PyAny>) -> Returned<'py> {
     let py = child.py();
     match End::of(child)? {
         End::Raised(exception) => Ok(exception),
-        End::Returned => match native(child) {
+        End::Returned => match native_future(child) {
             Some(native) => native.result(py),
             None => child.call_method0(intern!(py, "result")),
         },
@@ -175,7 +166,7 @@ fn result_of<'py>(child: &Bound<'py, PyAny>) -> Returned<'py> {
 /// The `CancelledError` of a child that was cancelled.
 fn cancelled_error<'py>(child: &Bound<'py, PyAny>) -> Returned<'py> {
     let py = child.py();
-    match native(child) {
+    match native_future(child) {
         Some(native) => native.cancelled_error(py),
         None => child.call_method0(intern!(py, "_make_cancelled_error")),
     }

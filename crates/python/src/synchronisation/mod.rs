@@ -25,7 +25,12 @@ pub(crate) use gathering::{Gathering, bound_child_is_done};
 pub(crate) use sleep::elapsed;
 pub(crate) use timeout::Timeout;
 
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::errors::ends_the_run;
+use crate::event_loop::LoopCore;
 
 /// Makes the classes and the functions.
 ///
@@ -41,4 +46,20 @@ pub(crate) fn make_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     #[cfg(not(Py_3_14))]
     gather::make_function(module)?;
     sleep::make_function(module)
+}
+
+/// Tells the loop's exception handler what `object`, which is no handle, has raised in a turn.
+///
+/// # Errors
+/// `SystemExit` and `KeyboardInterrupt`.
+#[cold]
+fn report(core: &Bound<'_, LoopCore>, object: &Bound<'_, PyAny>, error: PyErr) -> PyResult<()> {
+    let py = core.py();
+    if ends_the_run(py, &error) {
+        return Err(error);
+    }
+    let context = PyDict::new(py);
+    context.set_item("message", format!("Exception in callback {}", object.repr()?))?;
+    context.set_item("exception", error.into_value(py))?;
+    core.as_any().call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
 }

@@ -3,10 +3,11 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt};
+use pyo3::types::{PyFloat, PyInt};
 use rondel_engine::{Notify, TimerKey};
 
 use super::coroutine::{self, Next, Operation, Outcome};
+use super::report;
 use super::timeout::direct;
 use super::waiter::{Awaited, Waiter};
 use crate::callback::Callback;
@@ -215,24 +216,4 @@ pub(crate) fn elapsed(core: &Bound<'_, LoopCore>, future: &Bound<'_, PyAny>) -> 
         Ok(_) => Ok(()),
         Err(error) => report(core, future, error),
     }
-}
-
-/// Tells the loop's exception handler what `object`, which is no handle, has raised in a turn.
-///
-/// # Errors
-/// `SystemExit` and `KeyboardInterrupt`.
-#[cold]
-pub(super) fn report(
-    core: &Bound<'_, LoopCore>,
-    object: &Bound<'_, PyAny>,
-    error: PyErr,
-) -> PyResult<()> {
-    let py = core.py();
-    if crate::errors::ends_the_run(py, &error) {
-        return Err(error);
-    }
-    let context = PyDict::new(py);
-    context.set_item("message", format!("Exception in callback {}", object.repr()?))?;
-    context.set_item("exception", error.into_value(py))?;
-    core.as_any().call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
 }

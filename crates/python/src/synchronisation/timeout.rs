@@ -7,7 +7,7 @@ use pyo3::types::PyFloat;
 use rondel_engine::{Notify, TimerKey};
 
 use super::coroutine::{self, Operation};
-use super::sleep::report;
+use super::report;
 use crate::callback::Callback;
 use crate::event_loop::{LoopCore, Overridable, instant, seconds};
 use crate::ffi::cell::AttachedCell;

@@ -290,6 +290,15 @@ impl Task {
     }
 }
 
+/// A future or task of ours, unless a subclass may see its methods called.
+#[inline]
+pub(crate) fn native_future<'a>(object: &'a Bound<'_, PyAny>) -> Option<&'a Future> {
+    if let Ok(future) = object.cast_exact::<Future>() {
+        return Some(future.contents());
+    }
+    object.cast_exact::<Task>().ok().map(|task| task.contents().future())
+}
+
 /// `future.cancel(msg=message)`.
 pub(crate) fn cancel_future(
     future: &Bound<'_, PyAny>,

@@ -4,14 +4,14 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::{Task, cancel_future, class, current, registry, report, same_loop};
+use super::{Task, cancel_future, class, current, native_future, registry, report, same_loop};
 use crate::errors::ends_the_run;
 use crate::event_loop::LoopCore;
 use crate::ffi::context;
 use crate::ffi::coroutine::{self, Step};
 use crate::ffi::native::object::Native;
 use crate::ffi::owned::Owned;
-use crate::future::{Future, Outcome, Waiter};
+use crate::future::{Outcome, Waiter};
 use crate::imported;
 
 /// Why a task runs.
@@ -103,15 +103,6 @@ fn resume(slf: &Bound<'_, Task>, cause: Cause) -> PyResult<()> {
             Err(error) => step(slf, Some(error.into_value(py).into_bound(py).into_any())),
         },
     }
-}
-
-/// A future or task of ours, unless a subclass may see its methods called.
-#[inline]
-fn native_future<'a>(object: &'a Bound<'_, PyAny>) -> Option<&'a Future> {
-    if let Ok(future) = object.cast_exact::<Future>() {
-        return Some(future.contents());
-    }
-    object.cast_exact::<Task>().ok().map(|task| task.contents().future())
 }
 
 /// Sends into the coroutine, or throws `error`, and sees to what comes of it.
