@@ -257,7 +257,7 @@ async def test_what_is_no_writable_buffer_is_fatal(
 async def test_a_buffer_without_room_loses_the_connection(
     loop: Loop, certificates: Certificates, strays: Strays
 ) -> None:
-    """asyncio takes it for the end, and then is surprised by what follows."""
+    """It is taken for the end on asyncio, which is surprised by what follows."""
     async with client_with_peer(loop, certificates, Buffered) as (_, protocol, peer):
         protocol.view_of = lambda buffer: memoryview(bytearray())
         await peer.send(peer.record(b"x"))
