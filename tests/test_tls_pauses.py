@@ -86,6 +86,18 @@ async def test_pausing_and_resuming_twice_is_no_error(
         assert data_of(protocol) == [b"once"]
 
 
+async def test_pausing_and_resuming_after_the_end_does_nothing(
+    loop: Loop, certificates: Certificates
+) -> None:
+    async with client_with_peer(loop, certificates) as (transport, protocol, peer):
+        await peer.send(peer.record(b"last words") + peer.goodbye())
+        await protocol.lost()
+        transport.pause_reading()
+        transport.resume_reading()
+        await turns(5)
+        assert protocol.names() == ["made", "data", "eof", "lost"]
+
+
 async def test_an_end_that_comes_while_paused_waits(loop: Loop, certificates: Certificates) -> None:
     async with client_with_peer(loop, certificates) as (transport, protocol, peer):
         transport.pause_reading()
