@@ -339,9 +339,8 @@ impl<C: Clone> EventLoop<C> {
         if !self.timers.is_empty() {
             let now = self.clock.now();
             self.observe(now);
-            while let Some(entry) = self.timers.pop_due(now) {
-                resume(&mut self.ready, &mut woken, entry);
-            }
+            let (ready, woken) = (&mut self.ready, &mut woken);
+            self.timers.take_due(now, |entry| resume(ready, woken, entry));
         }
         woken
     }
