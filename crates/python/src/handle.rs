@@ -12,7 +12,7 @@ use crate::ffi::context::{self, Arguments};
 use crate::ffi::native::arguments::Rest;
 use crate::ffi::native::class::{self, Class, unary_slot};
 use crate::ffi::native::method::{Returned, attribute, boolean, none, without_arguments};
-use crate::ffi::native::object::{self, Contents, Native, Stop, Visitor, native_class};
+use crate::ffi::native::object::{self, Contents, Native, Stop, Vacant, Visitor, native_class};
 use crate::ffi::owned::Owned;
 use crate::imported;
 
@@ -57,40 +57,36 @@ impl Contents for Handle {
 }
 
 impl Handle {
-    /// The contents for `callback(*arguments)`, in `context` or else in a copy of the current one.
+    /// The contents for `callback(*arguments)` in `context`.
     #[inline(always)]
     pub(crate) fn new(
         event_loop: &Bound<'_, LoopCore>,
         callback: Bound<'_, PyAny>,
         arguments: Arguments,
-        context: Option<Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
-        let context = match context {
-            Some(context) => context,
-            None => context::copy_current(event_loop.py())?,
-        };
-        Ok(Self {
+        context: Bound<'_, PyAny>,
+    ) -> Self {
+        Self {
             event_loop: Owned::new(event_loop.clone()),
             context: Owned::new(context),
             call: AttachedCell::new(Some(Call { callback: Owned::new(callback), arguments })),
-        })
+        }
     }
 
-    /// As [`new`](Self::new), as a Python object.
-    #[inline(always)]
+    /// A handle for `callback(*arguments)`, in `context` or else in a copy of the current one.
     pub(crate) fn create<'py>(
         event_loop: &Bound<'py, LoopCore>,
         callback: Bound<'py, PyAny>,
         arguments: Arguments,
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Self>> {
-        let contents = Self::new(event_loop, callback, arguments, context)?;
-        object::create(event_loop.py(), contents)
+        let py = event_loop.py();
+        let context = context::or_current(py, context)?;
+        object::create(py, Self::new(event_loop, callback, arguments, context))
     }
 
-    /// As [`create`](Self::create), and appends it to the loop's queue.
+    /// Makes a handle of `contents` and appends it to the queue of their loop.
     ///
-    /// During a run the handle is hidden from the collector ([`object::create_hidden`]): the loop is
+    /// During a run the handle is hidden from the collector ([`Vacant::fill_hidden`]): the loop is
     /// alive then, and the queue keeps the handle, so neither is garbage, nor is what they refer to.
     /// A handle that somebody keeps is shown when it leaves the queue or when the run ends,
     /// whichever comes first.
@@ -99,20 +95,17 @@ impl Handle {
     /// `RuntimeError` if the loop is closed.
     #[inline(always)]
     pub(crate) fn schedule<'py>(
+        vacant: Vacant<'py, Self>,
         event_loop: &Bound<'py, LoopCore>,
-        callback: Bound<'py, PyAny>,
-        arguments: Arguments,
-        context: Option<Bound<'py, PyAny>>,
+        contents: Self,
     ) -> PyResult<Bound<'py, Self>> {
-        let py = event_loop.py();
-        let contents = Self::new(event_loop, callback, arguments, context)?;
-        let handle = object::create_hidden(py, contents)?;
+        let handle = vacant.fill_hidden(contents);
         // From here on nothing runs that could end the run.
         let core = event_loop.get();
         if !core.hides_queue() {
             object::show(&handle);
         }
-        core.push(py, Callback::Handle(Owned::new(handle.clone())))?;
+        core.push(event_loop.py(), Callback::Handle(Owned::new(handle.clone())))?;
         Ok(handle)
     }
 

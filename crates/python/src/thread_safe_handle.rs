@@ -3,8 +3,6 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::event_loop::LoopCore;
-use crate::ffi::context::Arguments;
 use crate::ffi::native::class::{self, Class};
 use crate::ffi::native::method::{Returned, attribute, boolean, none, without_arguments};
 use crate::ffi::native::object::{
@@ -38,14 +36,7 @@ impl Contents for ThreadSafeHandle {
 }
 
 impl ThreadSafeHandle {
-    pub(crate) fn create<'py>(
-        event_loop: &Bound<'py, LoopCore>,
-        callback: Bound<'py, PyAny>,
-        arguments: Arguments,
-        context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, Self>> {
-        let py = event_loop.py();
-        let base = Handle::new(event_loop, callback, arguments, context)?;
+    pub(crate) fn create(base: Handle, py: Python<'_>) -> PyResult<Bound<'_, Self>> {
         let lock = Owned::new(imported::reentrant_lock(py)?.call0()?);
         object::create(py, Self { base, lock })
     }

@@ -6,13 +6,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 use rondel_engine::TimerKey;
 
-use crate::event_loop::LoopCore;
 use crate::ffi::cell::AttachedCell;
-use crate::ffi::context::Arguments;
 use crate::ffi::native::class::{self, Class, compare_slot, hash_slot};
 use crate::ffi::native::method::{Returned, attribute, boolean, none, without_arguments};
 use crate::ffi::native::object::{
-    self, Contents, Native, NativeClass, Stop, Visitor, as_base, native_class,
+    Contents, Native, NativeClass, Stop, Visitor, as_base, native_class,
 };
 use crate::ffi::owned::Owned;
 use crate::handle::Handle;
@@ -36,6 +34,10 @@ pub(crate) enum When {
 }
 
 impl When {
+    pub(crate) fn given(when: &Bound<'_, PyAny>) -> Self {
+        Self::Given(Owned::new(when.clone()))
+    }
+
     pub(crate) fn object<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         match self {
             Self::Seconds(seconds) => PyFloat::new(py, *seconds).into_any(),
@@ -61,16 +63,10 @@ impl Contents for TimerHandle {
 }
 
 impl TimerHandle {
-    pub(crate) fn create<'py>(
-        event_loop: &Bound<'py, LoopCore>,
-        when: When,
-        callback: Bound<'py, PyAny>,
-        arguments: Arguments,
-        context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, Self>> {
-        let base = Handle::new(event_loop, callback, arguments, context)?;
-        let timer = Self { base, when, key: AttachedCell::new(None) };
-        object::create(event_loop.py(), timer)
+    /// The contents for what `base` calls at `when`.
+    #[inline(always)]
+    pub(crate) fn new(base: Handle, when: When) -> Self {
+        Self { base, when, key: AttachedCell::new(None) }
     }
 
     pub(crate) fn set_key(slf: &Bound<'_, Self>, key: TimerKey) {

@@ -1,5 +1,6 @@
 //! Scheduling: `call_soon`, `call_later`, `call_at`, `call_soon_threadsafe`, `time`.
 
+use pyo3::Borrowed;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -10,10 +11,10 @@ use rondel_engine::clock::{Clock, Instant};
 use super::LoopCore;
 use super::overrides::Overridable;
 use crate::callback::Callback;
-use crate::ffi::context::Arguments;
-use crate::ffi::native::arguments::{Call, Signature};
+use crate::ffi::context;
+use crate::ffi::native::arguments::{Call, Given, Rest, Signature};
 use crate::ffi::native::method::{Method, Returned, with_arguments, without_arguments};
-use crate::ffi::native::object::as_base;
+use crate::ffi::native::object::{self, as_base};
 use crate::ffi::owned::Owned;
 use crate::handle::{Handle, arguments_of};
 use crate::imported;
@@ -81,11 +82,26 @@ const CALL_LATER: Signature<2, 1> = Signature {
 const CALL_AT: Signature<2, 1> =
     Signature { function: "call_at", positional: [c"when", c"callback"], ..CALL_LATER };
 
-/// What is to be called, and in which context.
-struct Scheduled<'py> {
-    callback: Bound<'py, PyAny>,
-    arguments: Arguments,
-    context: Option<Bound<'py, PyAny>>,
+/// What is to be called, and in which context: lent by the caller.
+#[derive(Clone, Copy)]
+struct Scheduled<'a, 'py> {
+    callback: Borrowed<'a, 'py, PyAny>,
+    arguments: Rest<'a, 'py>,
+    context: Given<'a, 'py>,
+}
+
+impl<'py> Scheduled<'_, 'py> {
+    /// The contents of a handle for it.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    #[inline(always)]
+    fn contents(self, event_loop: &Bound<'py, LoopCore>) -> PyResult<Handle> {
+        let context = self.context.map(|context| (*context).clone());
+        let context = context::or_current(event_loop.py(), context)?;
+        let arguments = arguments_of(self.arguments)?;
+        Ok(Handle::new(event_loop, (*self.callback).clone(), arguments, context))
+    }
 }
 
 fn call_soon<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Returned<'py> {
@@ -110,17 +126,17 @@ fn call_soon_threadsafe<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) ->
 fn call_later<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Returned<'py> {
     let py = slf.py();
     let (scheduled, delay) = sorted(call, &CALL_LATER)?;
-    let delay = delay.unwrap_or_else(|| py.None().into_bound(py));
-    if delay.is_none() {
+    let Some(delay) = delay.filter(|delay| !delay.is_none()) else {
         return Err(PyTypeError::new_err("delay must not be None"));
-    }
+    };
     let core = slf.get();
     if core.is_overridden(Overridable::TIME | Overridable::CALL_AT) {
         // A subclass may have a clock of its own, as test loops do.
         let when = slf.call_method0(intern!(py, "time"))?.add(delay)?;
         let Scheduled { callback, arguments, context } = scheduled;
-        let arguments = arguments.tuple(py)?;
-        let all = [when, callback].into_iter().chain(arguments.iter()).collect::<Vec<_>>();
+        let arguments = arguments.tuple()?;
+        let all =
+            [when, (*callback).clone()].into_iter().chain(arguments.iter()).collect::<Vec<_>>();
         let all = pyo3::types::PyTuple::new(py, all)?;
         let keywords = pyo3::types::PyDict::new(py);
         keywords.set_item(intern!(py, "context"), context)?;
@@ -134,27 +150,25 @@ fn call_later<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Returned<
         delay.extract()?
     } else {
         let when = PyFloat::new(py, seconds(now)).add(delay)?;
-        return schedule_at(slf, deadline(&when)?, When::Given(Owned::new(when)), scheduled);
+        return schedule_at(slf, deadline(&when)?, When::given(&when), scheduled);
     };
     let when = seconds(now) + delay;
     schedule_at(slf, instant(when), When::Seconds(when), scheduled)
 }
 
 fn call_at<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Returned<'py> {
-    let py = slf.py();
     let (scheduled, when) = sorted(call, &CALL_AT)?;
-    let when = when.unwrap_or_else(|| py.None().into_bound(py));
-    if when.is_none() {
+    let Some(when) = when.filter(|when| !when.is_none()) else {
         return Err(PyTypeError::new_err("when cannot be None"));
-    }
+    };
     if slf.get().is_debug() {
         // The checks of asyncio's debug mode come before that of the time.
-        return schedule_at(slf, Instant::from_nanos(0), When::Given(Owned::new(when)), scheduled);
+        return schedule_at(slf, Instant::from_nanos(0), When::given(&when), scheduled);
     }
     let deadline = deadline(&when)?;
     let when = match when.cast_exact::<PyFloat>() {
         Ok(number) => When::Seconds(number.value()),
-        Err(_) => When::Given(Owned::new(when)),
+        Err(_) => When::given(&when),
     };
     schedule_at(slf, deadline, when, scheduled)
 }
@@ -206,43 +220,41 @@ impl LoopCore {
 
 /// The callback with its arguments and context, and the parameter in front of it, if there is one.
 #[inline(always)]
-fn sorted<'py, const P: usize>(
-    call: Call<'_, 'py>,
+fn sorted<'a, 'py, const P: usize>(
+    call: Call<'a, 'py>,
     signature: &Signature<P, 1>,
-) -> PyResult<(Scheduled<'py>, Option<Bound<'py, PyAny>>)> {
+) -> PyResult<(Scheduled<'a, 'py>, Given<'a, 'py>)> {
     let sorted = call.sorted(signature)?;
-    let own = |given: Option<pyo3::Borrowed<'_, 'py, PyAny>>| given.map(|it| (*it).clone());
-    let callback = own(sorted.positional[P - 1]);
     // `sorted` has seen to it that what is required is there.
+    let callback = sorted.positional[P - 1];
     let callback = callback.ok_or_else(|| PyTypeError::new_err("no callback"))?;
-    let first = if P > 1 { own(sorted.positional[0]) } else { None };
-    let context = own(sorted.keywords[0]).filter(|context| !context.is_none());
-    Ok((Scheduled { callback, arguments: arguments_of(sorted.rest)?, context }, first))
+    let first = if P > 1 { sorted.positional[0] } else { None };
+    let context = sorted.keywords[0].filter(|context| !context.is_none());
+    Ok((Scheduled { callback, arguments: sorted.rest, context }, first))
 }
 
 #[cold]
 fn in_debug<'py>(
     slf: &Bound<'py, LoopCore>,
     function: &Bound<'py, PyAny>,
-    scheduled: Scheduled<'py>,
+    scheduled: Scheduled<'_, 'py>,
 ) -> Returned<'py> {
-    let arguments = scheduled.arguments.tuple(slf.py())?;
+    let arguments = scheduled.arguments.tuple()?;
     function.call1((slf, scheduled.callback, arguments, scheduled.context))
 }
 
 #[inline(always)]
-fn schedule<'py>(slf: &Bound<'py, LoopCore>, scheduled: Scheduled<'py>) -> Returned<'py> {
-    let Scheduled { callback, arguments, context } = scheduled;
-    Handle::schedule(slf, callback, arguments, context).map(Bound::into_any)
+fn schedule<'py>(slf: &Bound<'py, LoopCore>, scheduled: Scheduled<'_, 'py>) -> Returned<'py> {
+    let vacant = object::vacant(slf.py())?;
+    Handle::schedule(vacant, slf, scheduled.contents(slf)?).map(Bound::into_any)
 }
 
 #[cfg(Py_3_14)]
 fn schedule_from_any_thread<'py>(
     slf: &Bound<'py, LoopCore>,
-    scheduled: Scheduled<'py>,
+    scheduled: Scheduled<'_, 'py>,
 ) -> Returned<'py> {
-    let Scheduled { callback, arguments, context } = scheduled;
-    let handle = ThreadSafeHandle::create(slf, callback, arguments, context)?;
+    let handle = ThreadSafeHandle::create(scheduled.contents(slf)?, slf.py())?;
     slf.get().push(slf.py(), Callback::ThreadSafe(Owned::new(handle.clone())))?;
     Ok(handle.into_any())
 }
@@ -251,7 +263,7 @@ fn schedule_from_any_thread<'py>(
 #[inline]
 fn schedule_from_any_thread<'py>(
     slf: &Bound<'py, LoopCore>,
-    scheduled: Scheduled<'py>,
+    scheduled: Scheduled<'_, 'py>,
 ) -> Returned<'py> {
     schedule(slf, scheduled)
 }
@@ -260,20 +272,30 @@ fn schedule_at<'py>(
     slf: &Bound<'py, LoopCore>,
     deadline: Instant,
     when: When,
-    scheduled: Scheduled<'py>,
+    scheduled: Scheduled<'_, 'py>,
 ) -> Returned<'py> {
     let py = slf.py();
-    let Scheduled { callback, arguments, context } = scheduled;
     if slf.get().is_debug() {
-        let arguments = arguments.tuple(py)?;
-        let call = (slf, when.object(py), callback, arguments, context);
-        return imported::call_at_in_debug(py)?.call1(call);
+        return in_debug_at(slf, &when, scheduled);
     }
-    let timer = TimerHandle::create(slf, when, callback, arguments, context)?;
+    let vacant = object::vacant(py)?;
+    let timer = vacant.fill(TimerHandle::new(scheduled.contents(slf)?, when));
     let entry = Notify::Callback(Callback::Handle(Owned::new(as_base(&timer).clone())));
     let key = slf.get().with_engine(py, |engine| engine.set_timer(deadline, entry))?;
     TimerHandle::set_key(&timer, key);
     Ok(timer.into_any())
+}
+
+#[cold]
+fn in_debug_at<'py>(
+    slf: &Bound<'py, LoopCore>,
+    when: &When,
+    scheduled: Scheduled<'_, 'py>,
+) -> Returned<'py> {
+    let arguments = scheduled.arguments.tuple()?;
+    let when = when.object(slf.py());
+    let call = (slf, when, scheduled.callback, arguments, scheduled.context);
+    imported::call_at_in_debug(slf.py())?.call1(call)
 }
 
 /// Names a timer that was set for a handle that is not ours.

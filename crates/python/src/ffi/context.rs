@@ -14,6 +14,21 @@ pub(crate) fn copy_current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }
 }
 
+/// The context, or else a copy of the current one.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub(crate) fn or_current<'py>(
+    py: Python<'py>,
+    context: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match context {
+        Some(context) => Ok(context),
+        None => copy_current(py),
+    }
+}
+
 /// Calls `f` with `context` entered.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use crate::callback::Callback;
 use crate::errors::{ends_the_run, loop_is_closed};
 use crate::event_loop::LoopCore;
 use crate::ffi::context::{Arguments, call_in};
-use crate::ffi::native::object::{Native, Stop, Visitor};
+use crate::ffi::native::object::{self, Native, Stop, Visitor};
 use crate::ffi::owned::Owned;
 use crate::handle::Handle;
 #[cfg(not(Py_3_14))]
@@ -114,7 +114,9 @@ impl Waiter {
             Self::Callback { callback, context } => {
                 let arguments = Arguments::One(Owned::new(future.clone()));
                 let (callback, context) = (callback.into_bound(py), context.into_bound(py));
-                return Handle::schedule(&core, callback, arguments, Some(context)).map(drop);
+                let vacant = object::vacant(py)?;
+                let contents = Handle::new(&core, callback, arguments, context);
+                return Handle::schedule(vacant, &core, contents).map(drop);
             }
             Self::Task(task) => Callback::WakeUp(task),
             #[cfg(not(Py_3_14))]

@@ -165,10 +165,81 @@ impl<T: Contents> Native<T> for Owned<T> {
 /// `MemoryError`.
 #[inline(always)]
 pub(crate) fn create<T: Contents>(py: Python<'_>, contents: T) -> PyResult<Bound<'_, T>> {
-    let object = create_hidden(py, contents)?;
-    // SAFETY: the object is complete, and the collector has not been told of it.
-    unsafe { ffi::PyObject_GC_Track(object.as_ptr().cast()) };
-    Ok(object)
+    Ok(vacant(py)?.fill(contents))
+}
+
+/// An object that has no contents yet, so that nobody may see it.
+///
+/// Where it counts, this is made before the contents are put together: nothing can fail between
+/// that and [`fill`](Self::fill), so they are written field by field where they stay, and not
+/// elsewhere first, from where they are read before they have been written there in full.
+pub(crate) struct Vacant<'py, T: Contents> {
+    py: Python<'py>,
+    object: NonNull<Object<T>>,
+}
+
+/// A new object of the class itself, without contents.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline(always)]
+pub(crate) fn vacant<T: Contents>(py: Python<'_>) -> PyResult<Vacant<'_, T>> {
+    let class = T::type_object_raw(py);
+    // SAFETY: the type has the GC flag, a fixed size, and no fields in front of the object, so
+    // this allocates all of it, or makes an object anew of one of the same class.
+    let object: *mut Object<T> = unsafe {
+        match T::cell().free.take::<T>(py) {
+            Some(object) => ffi::PyObject_Init(object.as_ptr().cast(), class).cast(),
+            None => ffi::PyObject_GC_New(class),
+        }
+    };
+    match NonNull::new(object) {
+        Some(object) => Ok(Vacant { py, object }),
+        None => Err(PyErr::fetch(py)),
+    }
+}
+
+impl<'py, T: Contents> Vacant<'py, T> {
+    /// The object with its contents.
+    #[inline(always)]
+    pub(crate) fn fill(self, contents: T) -> Bound<'py, T> {
+        let object = self.fill_hidden(contents);
+        // SAFETY: the object is complete, and the collector has not been told of it.
+        unsafe { ffi::PyObject_GC_Track(object.as_ptr().cast()) };
+        object
+    }
+
+    /// As [`fill`](Self::fill), but hidden from the cyclic collector, until [`show`]n to it.
+    ///
+    /// What is hidden is never collected, and neither is what it refers to. So it may be hidden
+    /// while its owner is known to be alive and to keep it; that saves the collector its visits, of
+    /// which thousands of queued callbacks cost as much as their calls.
+    #[inline(always)]
+    pub(crate) fn fill_hidden(self, contents: T) -> Bound<'py, T> {
+        let (py, object) = (self.py, self.object.as_ptr());
+        std::mem::forget(self);
+        // SAFETY: this has the only reference to the object, and hands it over; everything behind
+        // the head is written before.
+        unsafe {
+            (&raw mut (*object).weak_references).write(std::ptr::null_mut());
+            (&raw mut (*object).dict).write(std::ptr::null_mut());
+            (&raw mut (*object).contents).write(contents);
+            Bound::from_owned_ptr(py, object.cast()).cast_into_unchecked()
+        }
+    }
+}
+
+impl<T: Contents> Drop for Vacant<'_, T> {
+    #[cold]
+    fn drop(&mut self) {
+        // SAFETY: as `dealloc` ends: nobody else knows the object, which has a type, to which it
+        // has a reference, and no contents; the collector has not been told of it.
+        unsafe {
+            let class = ffi::Py_TYPE(self.object.as_ptr().cast());
+            ffi::PyObject_GC_Del(self.object.as_ptr().cast());
+            ffi::Py_DECREF(class.cast());
+        }
+    }
 }
 
 /// Shows an object to the collector, unless it is shown.
@@ -180,35 +251,6 @@ pub(crate) fn show<T: Contents>(object: &Bound<'_, T>) {
         if ffi::PyObject_GC_IsTracked(object.as_ptr()) == 0 {
             ffi::PyObject_GC_Track(object.as_ptr().cast());
         }
-    }
-}
-
-/// As [`create`], but hidden from the cyclic collector, until [`show`]n to it.
-///
-/// What is hidden is never collected, and neither is what it refers to. So it may be hidden while
-/// its owner is known to be alive and to keep it; that saves the collector its visits, of which
-/// thousands of queued callbacks cost as much as their calls.
-///
-/// # Errors
-/// `MemoryError`.
-#[inline(always)]
-pub(crate) fn create_hidden<T: Contents>(py: Python<'_>, contents: T) -> PyResult<Bound<'_, T>> {
-    let class = T::type_object_raw(py);
-    // SAFETY: the type has the GC flag, a fixed size, and no fields in front of the object, so
-    // this allocates all of it, or makes an object anew of one of the same class. Everything
-    // behind the head is written before anybody sees the object.
-    unsafe {
-        let object: *mut Object<T> = match T::cell().free.take::<T>(py) {
-            Some(object) => ffi::PyObject_Init(object.as_ptr().cast(), class).cast(),
-            None => ffi::PyObject_GC_New(class),
-        };
-        if object.is_null() {
-            return Err(PyErr::fetch(py));
-        }
-        (&raw mut (*object).weak_references).write(std::ptr::null_mut());
-        (&raw mut (*object).dict).write(std::ptr::null_mut());
-        (&raw mut (*object).contents).write(contents);
-        Ok(Bound::from_owned_ptr(py, object.cast()).cast_into_unchecked())
     }
 }
 
