@@ -213,6 +213,8 @@ impl Contents for Future {
         Some(Self::default())
     }
 
+    const FINALIZES: bool = true;
+
     fn wants_finalizer(&self) -> bool {
         self.state.visit(|state| state.log_traceback).unwrap_or(false)
     }

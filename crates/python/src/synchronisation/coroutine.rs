@@ -179,6 +179,8 @@ impl Contents for Coroutine {
         drop(self.progress.visit(|progress| std::mem::replace(progress, Progress::Finished)));
     }
 
+    const FINALIZES: bool = true;
+
     #[inline]
     fn wants_finalizer(&self) -> bool {
         let unfinished = |progress: &mut Progress| {

@@ -85,6 +85,8 @@ impl Contents for Gathering {
         }));
     }
 
+    const FINALIZES: bool = true;
+
     fn wants_finalizer(&self) -> bool {
         self.base.wants_finalizer()
     }

@@ -120,6 +120,8 @@ impl Contents for Task {
         Some(Self::default())
     }
 
+    const FINALIZES: bool = true;
+
     fn wants_finalizer(&self) -> bool {
         self.base.wants_finalizer() || self.is_lost_while_pending()
     }

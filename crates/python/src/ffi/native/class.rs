@@ -74,9 +74,11 @@ pub(crate) fn build<T: Contents>(py: Python<'_>, class: Class) -> PyResult<Bound
         Slot::new(ffi::Py_tp_getset, Box::leak(attributes.into_boxed_slice()).as_mut_ptr().cast()),
         Slot::new(ffi::Py_tp_traverse, traverse::<T> as *mut c_void),
         Slot::new(ffi::Py_tp_clear, clear::<T> as *mut c_void),
-        Slot::new(ffi::Py_tp_finalize, finalize::<T> as *mut c_void),
         Slot::new(ffi::Py_tp_dealloc, dealloc::<T> as *mut c_void),
     ];
+    if T::FINALIZES {
+        slots.push(Slot::new(ffi::Py_tp_finalize, finalize::<T> as *mut c_void));
+    }
     slots.extend(class.slots);
     let mut slots: Vec<ffi::PyType_Slot> = slots.iter().map(|it| it.0).collect();
     slots.push(ffi::PyType_Slot::default());

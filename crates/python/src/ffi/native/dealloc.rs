@@ -67,7 +67,10 @@ pub(super) unsafe extern "C" fn dealloc<T: Contents>(slf: *mut ffi::PyObject) {
     // the subclass added, and gives up the type afterwards; the base slots are as for others.
     unsafe {
         let object = slf.cast::<Object<T>>();
-        if (*object).contents.wants_finalizer() && ffi::PyObject_CallFinalizerFromDealloc(slf) < 0 {
+        if T::FINALIZES
+            && (*object).contents.wants_finalizer()
+            && ffi::PyObject_CallFinalizerFromDealloc(slf) < 0
+        {
             return; // it lives on
         }
         ffi::PyObject_GC_UnTrack(slf.cast());

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::object::Object;
+use super::object::{Contents, Object};
 
 /// As many objects of a class are kept at most: what a busy turn needs, and a few dozen KiB.
 const MOST: usize = 256;
@@ -46,13 +46,12 @@ impl FreeList {
     /// The object is of the class whose list this is, and not of a subclass. It is untracked, its
     /// contents are dropped, and nobody refers to it.
     #[inline(always)]
-    pub(super) unsafe fn keep<T>(&self, _py: Python<'_>, object: *mut Object<T>) -> bool {
+    pub(super) unsafe fn keep<T: Contents>(&self, _py: Python<'_>, object: *mut Object<T>) -> bool {
         if cfg!(Py_GIL_DISABLED) || self.len.get() >= MOST {
             return false;
         }
         // SAFETY: the head of the object is still what it was.
-        let finalized = unsafe { ffi::PyObject_GC_IsFinalized(object.cast()) } != 0;
-        if finalized {
+        if T::FINALIZES && unsafe { ffi::PyObject_GC_IsFinalized(object.cast()) } != 0 {
             // The collector's mark that says so cannot be taken off.
             return false;
         }

@@ -51,6 +51,9 @@ pub(crate) trait Contents: NativeClass {
         None
     }
 
+    /// Whether there are last words at all.
+    const FINALIZES: bool = false;
+
     /// Whether `finalize` has anything to do; asked without the object's being kept alive.
     #[inline]
     fn wants_finalizer(&self) -> bool {
