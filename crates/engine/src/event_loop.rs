@@ -125,6 +125,7 @@ impl<C: Clone> EventLoop<C> {
     }
 
     /// Sets a timer.
+    #[inline]
     pub fn set_timer(&mut self, deadline: Instant, entry: Notify<C>) -> TimerKey {
         self.timers.set(deadline, entry)
     }

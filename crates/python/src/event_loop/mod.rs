@@ -16,7 +16,7 @@ mod transports;
 mod watch;
 
 pub(crate) use overrides::Overridable;
-pub(crate) use schedule::{ForeignTimer, instant, methods, number, seconds};
+pub(crate) use schedule::{ForeignTimer, instant, methods, seconds};
 pub(crate) use tasks::methods as task_methods;
 pub(crate) use watch::descriptor;
 

@@ -15,6 +15,7 @@ use crate::ffi::context;
 use crate::ffi::native::arguments::{Call, Given, Rest, Signature};
 use crate::ffi::native::method::{Method, Returned, with_arguments, without_arguments};
 use crate::ffi::native::object::{self, as_base};
+use crate::ffi::number;
 use crate::ffi::owned::Owned;
 use crate::handle::{Handle, arguments_of};
 use crate::imported;
@@ -143,12 +144,8 @@ fn call_later<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Returned<
         return slf.call_method(intern!(py, "call_at"), all, Some(&keywords));
     }
     let now = core.now(py);
-    let delay = if let Some(delay) = number(&delay) {
-        delay
-    } else if delay.is_exact_instance_of::<PyInt>() {
-        // As the addition of an int to a float does, with its OverflowError.
-        delay.extract()?
-    } else {
+    // As the addition to a float does, with its OverflowError.
+    let Some(delay) = number::value(&delay)? else {
         let when = PyFloat::new(py, seconds(now)).add(delay)?;
         return schedule_at(slf, deadline(&when)?, When::given(&when), scheduled);
     };
@@ -268,6 +265,7 @@ fn schedule_from_any_thread<'py>(
     schedule(slf, scheduled)
 }
 
+#[inline(always)]
 fn schedule_at<'py>(
     slf: &Bound<'py, LoopCore>,
     deadline: Instant,
@@ -313,20 +311,6 @@ pub(crate) fn seconds(instant: Instant) -> f64 {
 pub(crate) fn instant(seconds: f64) -> Instant {
     // Rounded to the nearest; `round` is a call of a library on the oldest processors there are.
     Instant::from_nanos((seconds * 1e9 + 0.5) as u64)
-}
-
-/// What is a float or an int, and nothing that has methods of its own; `None` also for an int that
-/// is beyond 64 bits.
-#[inline]
-pub(crate) fn number(object: &Bound<'_, PyAny>) -> Option<f64> {
-    if let Ok(number) = object.cast_exact::<PyFloat>() {
-        return Some(number.value());
-    }
-    if !object.is_exact_instance_of::<PyInt>() {
-        return None;
-    }
-    #[allow(clippy::cast_precision_loss)] // as Python's own conversion rounds
-    object.extract::<i64>().ok().map(|number| number as f64)
 }
 
 /// As [`instant`], from a Python number.

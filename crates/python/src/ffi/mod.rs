@@ -13,5 +13,6 @@ pub(crate) mod exception;
 pub(crate) mod interpreter;
 pub(crate) mod listed;
 pub(crate) mod native;
+pub(crate) mod number;
 pub(crate) mod owned;
 pub(crate) mod prefetch;

@@ -10,11 +10,12 @@ use super::report;
 use super::timeout::direct;
 use super::waiter::{Awaited, Waiter};
 use crate::callback::Callback;
-use crate::event_loop::{LoopCore, Overridable, instant, number, seconds};
+use crate::event_loop::{LoopCore, Overridable, instant, seconds};
 use crate::ffi::cell::AttachedCell;
 use crate::ffi::native::arguments::{Call, Signature};
 use crate::ffi::native::method::{Method, Returned, bound, none, with_arguments};
 use crate::ffi::native::object::{Stop, Visitor};
+use crate::ffi::number;
 use crate::ffi::owned::Owned;
 use crate::imported;
 
@@ -63,13 +64,19 @@ fn sleep<'py>(module: &Bound<'py, PyModule>, call: Call<'_, 'py>) -> Returned<'p
     let [delay, result] = call.sorted(&SLEEP)?.positional;
     let result = Owned::new(result.map_or_else(|| none(py), |result| (*result).clone()));
     let Some(delay) = delay else { return Ok(none(py)) };
-    // An int that does not fit is left to the loop.
     if number(&delay).is_some_and(|delay| delay <= 0.0) {
         return coroutine::create(py, Operation::SleepTurn(result));
     }
     let delay = Owned::new((*delay).clone());
     let sleep = Sleep { delay, result, timer: AttachedCell::default() };
     coroutine::create(py, Operation::Sleep(Box::new(sleep)))
+}
+
+/// A delay that is a number, and nothing that has methods of its own.
+/// One that does not fit is left to the loop.
+#[inline]
+fn number(delay: &Bound<'_, PyAny>) -> Option<f64> {
+    number::value(delay).ok().flatten()
 }
 
 impl Sleep {
