@@ -103,7 +103,7 @@ impl<E> Default for Timers<E> {
 
 impl<E> Timers<E> {
     /// Sets a timer.
-    #[inline]
+    #[inline(always)]
     pub fn set(&mut self, deadline: Instant, entry: E) -> TimerKey {
         let serial = self.next_serial;
         self.next_serial += 1;
@@ -219,7 +219,7 @@ impl<E> Timers<E> {
         self.entries.drain().map(|(_, entry)| entry).collect()
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, slot: usize, serial: u64) -> Option<E> {
         match self.entries.get(slot) {
             Some((live, _)) if *live == serial => {

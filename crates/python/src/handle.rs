@@ -134,6 +134,7 @@ impl Handle {
     }
 
     /// Cancels; `false` if it was cancelled before.
+    #[inline(always)]
     pub(crate) fn cancel_once(&self, py: Python<'_>) -> bool {
         // Dropped outside the borrow: it may be the last reference to anything.
         self.call.with(py, Option::take).is_some()
