@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 from support.certificates import Certificates
-from support.loops import Loop
+from support.loops import STDLIB, Loop
 from support.net import turns
 from support.protocols import Recorder
 from support.tls_peer import VERSIONS, Buffered, TLSPeer, ended, speaking, taken
@@ -263,3 +264,40 @@ async def test_streams_carry_large_data_in_small_pieces(
     server.close()
     await server.wait_closed()
     await turns(10)
+
+
+takes_a_handshake_over = "_stream_reader" in inspect.getsource(asyncio.BaseEventLoop.start_tls)
+
+
+@both_versions
+async def test_a_handshake_that_comes_ahead_of_the_upgrade_is_no_text(
+    loop: Loop, loop_kind: str, certificates: Certificates, version: ssl.TLSVersion
+) -> None:
+    """A client does not wait for an answer: what it says is in the stream's buffer by then."""
+    if loop_kind == STDLIB and not takes_a_handshake_over:
+        pytest.skip("this asyncio leaves the handshake to whoever reads the stream (gh-142352)")
+    ours, theirs = socket.socketpair()
+    with theirs:
+        client = TLSPeer(
+            loop,
+            theirs,
+            speaking(certificates.client_context(), version),
+            server_hostname="localhost",
+        )
+        reader = asyncio.StreamReader()
+        plain, protocol = await loop.connect_accepted_socket(
+            lambda: asyncio.StreamReaderProtocol(reader), ours
+        )
+        with suppress(ssl.SSLWantReadError):
+            client.tls.do_handshake()
+        await loop.sock_sendall(theirs, b"upgrade\n" + client.outgoing.read())
+        assert await reader.readline() == b"upgrade\n"
+        upgrading = loop.create_task(
+            loop.start_tls(plain, protocol, certificates.server_context(), server_side=True)
+        )
+        await client.handshake()
+        await client.send(client.record(b"secret\n") + client.goodbye())
+        transport = await upgrading
+        assert await reader.read() == b"secret\n"
+        transport.close()
+        await turns(5)

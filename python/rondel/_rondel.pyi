@@ -32,6 +32,7 @@ __all__ = [
     "ReadPipeTransport",
     "SockCall",
     "StreamTransport",
+    "TLSProtocol",
     "Task",
     "Timeout",
     "TimerHandle",
@@ -313,6 +314,24 @@ class StreamTransport(BaseTransport):
     def write(self, data: bytes | bytearray | memoryview) -> None: ...
     def write_eof(self) -> None: ...
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None: ...
+
+@disjoint_base
+class TLSProtocol:
+    # asyncio's `SSLProtocol`, in front of which it stands, has these attributes.
+    _state: Any
+    _transport: Any
+    _app_protocol: Any
+    _app_protocol_is_buffer: bool
+    _app_reading_paused: bool
+    _app_writing_paused: bool
+    _incoming_high_water: Any
+    _outgoing_high_water: Any
+    _ssl_reading_paused: bool
+    _ssl_writing_paused: bool
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def _do_read(self) -> None: ...
+    def _process_outgoing(self) -> None: ...
+    def _write_bytes(self, data: bytes) -> None: ...
 
 @disjoint_base
 class DatagramTransport(BaseTransport):

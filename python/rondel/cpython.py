@@ -30,8 +30,11 @@ from rondel._rondel import Clients
 
 __all__ = [
     "REAPED_ELSEWHERE_MESSAGE",
+    "SSL_FLUSHING",
+    "SSL_WRAPPED",
     "DatagramTransportClass",
     "SSLProtocol",
+    "SSLTransport",
     "SelectorLoop",
     "ThreadSafeHandle",
     "UnixSubprocessTransport",
@@ -63,6 +66,9 @@ ThreadSafeHandle: Any = getattr(events, "_ThreadSafeHandle", events.Handle)
 
 # typeshed's types for it are narrower than what it takes.
 SSLProtocol: Any = sslproto.SSLProtocol
+SSLTransport: Any = sslproto._SSLProtocolTransport
+SSL_WRAPPED: Any = sslproto.SSLProtocolState.WRAPPED
+SSL_FLUSHING: Any = sslproto.SSLProtocolState.FLUSHING
 
 DatagramTransportClass: type = _selector_events._SelectorDatagramTransport
 if not issubclass(DatagramTransportClass, asyncio.DatagramTransport):

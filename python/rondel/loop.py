@@ -298,10 +298,11 @@ class Loop(CancellableCalls):
         context: Context | None = None,
         **call_connection_made: bool,
     ) -> asyncio.Transport:
+        from rondel.tls import TLSProtocol
         from rondel.transport import StreamTransport
 
         self._ensure_fd_no_transport(rawsock)
-        tls = cpython.SSLProtocol(
+        tls = TLSProtocol(
             self,
             protocol,
             sslcontext,
@@ -315,6 +316,59 @@ class Loop(CancellableCalls):
         StreamTransport(self, rawsock, tls, None, extra, server, context)
         transport: asyncio.Transport = tls._app_transport
         return transport
+
+    async def start_tls(
+        self,
+        transport: Any,
+        protocol: Any,
+        sslcontext: ssl.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> Any:
+        """Have a connection speak TLS from here on; return the transport to write to.
+
+        Raises TypeError for what is no context, or a transport that cannot be upgraded; what a
+        handshake raises that fails, and the connection is closed then.
+        """
+        from rondel.tls import TLSProtocol
+
+        if not isinstance(sslcontext, ssl.SSLContext):
+            expected = "sslcontext is expected to be an instance of ssl.SSLContext"
+            raise TypeError(f"{expected}, got {sslcontext!r}")
+        if not getattr(transport, "_start_tls_compatible", False):
+            raise TypeError(f"transport {transport!r} is not supported by start_tls()")
+        shaken = self.create_future()
+        tls = TLSProtocol(
+            self,
+            protocol,
+            sslcontext,
+            shaken,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            call_connection_made=False,
+        )
+        # The protocol hears of the connection before it hears of data.
+        transport.pause_reading()
+        if server_side:
+            tls._take_from_reader_of(protocol)
+        transport.set_protocol(tls)
+        steps = (
+            self.call_soon(tls.connection_made, transport),
+            self.call_soon(transport.resume_reading),
+        )
+        try:
+            await shaken
+        except BaseException:
+            transport.close()
+            for step in steps:
+                step.cancel()
+            raise
+        return tls._app_transport
 
     def _start_serving(
         self,
@@ -333,7 +387,7 @@ class Loop(CancellableCalls):
         else:
             # Which a first connection may no longer find: it takes the last descriptor, or there
             # has been a chroot.
-            from rondel import transport  # noqa: F401
+            from rondel import tls, transport  # noqa: F401
 
             # A handshake costs a thousand times what accepting in Python does.
             super()._start_serving(

@@ -65,6 +65,22 @@ imported! {
     socket_class, PyType, "socket", "socket"
 }
 imported! {
+    /// `ssl.SSLObject`.
+    ssl_object_class, PyType, "ssl", "SSLObject"
+}
+imported! {
+    /// The errors by which a TLS engine asks for more from the peer.
+    ssl_again_errors, PyAny, "asyncio.sslproto", "SSLAgainErrors"
+}
+imported! {
+    /// That a TLS connection exchanges data.
+    ssl_wrapped, PyAny, "rondel.cpython", "SSL_WRAPPED"
+}
+imported! {
+    /// That a TLS connection is about to end, and still reads.
+    ssl_flushing, PyAny, "rondel.cpython", "SSL_FLUSHING"
+}
+imported! {
     /// The `asyncio` logger.
     logger, PyAny, "asyncio.log", "logger"
 }

@@ -27,6 +27,7 @@ mod task;
 #[cfg(Py_3_14)]
 mod thread_safe_handle;
 mod timer_handle;
+mod tls;
 mod transport;
 
 #[pymodule(gil_used = false)]
@@ -53,6 +54,8 @@ mod _rondel {
     use crate::kernel::kernel_features;
     #[pymodule_export]
     use crate::sock_call::SockCall;
+    #[pymodule_export]
+    use crate::tls::protocol::TlsProtocol;
     #[pymodule_export]
     use crate::transport::accept::Acceptor;
     #[pymodule_export]

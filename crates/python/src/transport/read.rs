@@ -3,16 +3,18 @@
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use rondel_engine::Direction;
 use rustix::io::Errno;
 
 use super::base::{base, log_in_debug, unwatch};
 use super::lifetime;
 use super::receive::{READ_SIZE, Received};
-use super::stream::StreamTransport;
+use super::stream::{Reading, StreamTransport};
 use crate::errors::{ends_the_run, errno_error};
 use crate::ffi::buffer::Buffer;
 use crate::ffi::context;
+use crate::tls::protocol::TlsProtocol;
 
 #[pymethods]
 impl StreamTransport {
@@ -37,29 +39,46 @@ impl StreamTransport {
     pub(super) fn read(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let base = base(slf);
-        let (ended, buffered) = slf.get().with(py, |state| (state.ended, state.buffered));
+        let (ended, reading) = slf.get().with(py, |state| (state.ended, state.reading));
         if ended || !base.is_reading(py) {
             return Ok(());
         }
-        context::run_in(&base.context(py), || {
-            if buffered { Self::read_into_protocol(slf) } else { Self::read_for_protocol(slf) }
+        context::run_in(&base.context(py), || match reading {
+            Reading::Bytes => Self::read_for_protocol(slf, Self::pass_on),
+            Reading::Buffered => Self::read_into_protocol(slf),
+            Reading::Tls => Self::read_for_protocol(slf, Self::pass_on_to_tls),
         })
     }
 
-    /// For a `Protocol`: receives bytes and passes them on.
-    fn read_for_protocol(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// Receives bytes and has them passed on.
+    #[inline]
+    fn read_for_protocol<'py>(
+        slf: &Bound<'py, Self>,
+        pass_on: impl FnOnce(&Bound<'py, Self>, &Bound<'py, PyBytes>) -> PyResult<()>,
+    ) -> PyResult<()> {
         let py = slf.py();
         let base = base(slf);
         let reader = &slf.get().receiver;
         match reader.receive(py, base.core(), READ_SIZE, |room| base.descriptor.recv(room))? {
-            Received::Data(data) => {
-                let name = intern!(py, "data_received");
-                Self::tell(slf, "data_received", |protocol| protocol.call_method1(name, (data,)))
-            }
+            Received::Data(data) => pass_on(slf, &data),
             Received::End => Self::end_of_stream(slf),
             Received::Blocked => Ok(()),
             Received::Failed(errno) => Self::read_failed(slf, errno_error(py, errno)),
         }
+    }
+
+    #[inline]
+    fn pass_on(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+        let name = intern!(slf.py(), "data_received");
+        Self::tell(slf, "data_received", |protocol| protocol.call_method1(name, (data,)))
+    }
+
+    /// The protocol would supply memory, only to copy from it.
+    fn pass_on_to_tls(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+        Self::tell(slf, "buffer_updated", |protocol| {
+            TlsProtocol::received(protocol.cast()?, data)?;
+            Ok(data.py().None().into_bound(data.py()))
+        })
     }
 
     /// For a `BufferedProtocol`: receives into the memory that it supplies.

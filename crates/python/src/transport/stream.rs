@@ -24,12 +24,35 @@ use crate::callback::Callback;
 use crate::event_loop::LoopCore;
 use crate::ffi::cell::AttachedCell;
 use crate::imported;
+use crate::tls::protocol::TlsProtocol;
+
+/// How the protocol gets what is read.
+#[derive(Clone, Copy)]
+pub(super) enum Reading {
+    /// As bytes (`Protocol`).
+    Bytes,
+    /// In memory that it supplies (`BufferedProtocol`).
+    Buffered,
+    /// Natively.
+    Tls,
+}
+
+impl Reading {
+    fn of(protocol: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(if protocol.is_instance_of::<TlsProtocol>() {
+            Self::Tls
+        } else if protocol.is_instance(imported::buffered_protocol_class(protocol.py())?)? {
+            Self::Buffered
+        } else {
+            Self::Bytes
+        })
+    }
+}
 
 /// What is true of a stream transport now, beyond what is of all.
 #[allow(clippy::struct_excessive_bools)] // each is one of asyncio's own flags
 pub(super) struct State {
-    /// Whether the protocol supplies the memory to read into (`BufferedProtocol`).
-    pub(super) buffered: bool,
+    pub(super) reading: Reading,
     pub(super) server: Option<Py<PyAny>>,
     /// That it is one of a server's connections.
     pub(super) membership: Option<Membership>,
@@ -146,11 +169,11 @@ impl StreamTransport {
         server: Option<Bound<'py, PyAny>>,
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        let buffered = is_buffered(protocol)?;
+        let reading = Reading::of(protocol)?;
         let base = BaseTransport::of_socket(event_loop, sock, protocol, waiter, extra, context)?;
         base.descriptor.set_nodelay();
         let state = State {
-            buffered,
+            reading,
             server: server.map(Bound::unbind),
             membership: None,
             outgoing: Outgoing::default(),
@@ -221,8 +244,8 @@ impl StreamTransport {
 
     fn set_protocol(slf: &Bound<'_, Self>, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        let buffered = is_buffered(protocol)?;
-        slf.get().with(py, |state| state.buffered = buffered);
+        let reading = Reading::of(protocol)?;
+        slf.get().with(py, |state| state.reading = reading);
         base(slf).set_protocol(py, protocol.clone().unbind());
         Ok(())
     }
@@ -299,8 +322,4 @@ impl StreamTransport {
         });
         visited.unwrap_or(Ok(()))
     }
-}
-
-fn is_buffered(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
-    protocol.is_instance(imported::buffered_protocol_class(protocol.py())?)
 }

@@ -36,7 +36,7 @@ impl StreamTransport {
     /// Sends bytes, without blocking: what cannot be sent now is buffered.
     ///
     /// Raises TypeError for what is no bytes-like object; RuntimeError after `write_eof()`.
-    fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    pub(crate) fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let known = data.is_instance_of::<PyBytes>()
             || data.is_instance_of::<PyByteArray>()
             || data.is_instance_of::<PyMemoryView>();
