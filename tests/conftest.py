@@ -17,6 +17,7 @@ import gc
 import inspect
 import logging
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "rondel_only: asyncio's loop does not promise it, or not in every version"
     )
+    # A shell has what it runs in the background ignore Ctrl-C; programs under test inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[STDERR] = os.dup(2)  # before pytest captures it
     if not rondel_is_built() and not stdlib_only():
         raise pytest.UsageError(
