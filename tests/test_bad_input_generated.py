@@ -239,6 +239,8 @@ def test_calls_of_what_a_loop_makes(name: str, batch: int, surroundings: Surroun
         calls = [generator.call(signatures, {}) for _ in range(generator.choose([1, 1, 2]))]
         if use is on_write_pipe and any(words in call.positional for call in calls):
             continue  # asyncio's compares bytes written with items there are
+        if use is on_tcp and [call.name for call in calls] == ["close", "writelines"]:
+            continue  # asyncio's calls None then, from 3.12 on
 
         def outcome_on(kind: str, calls: list[GeneratedCall] = calls) -> Outcome:
             stage = Stage(kind)
