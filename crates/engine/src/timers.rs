@@ -16,7 +16,7 @@ use slab::Slab;
 
 use crate::clock::Instant;
 
-/// As many timers as there is room for without giving any back.
+/// Room for as many timers is never given back.
 const KEEP: usize = 16 * 1024;
 
 /// Sweeping a handful of keys costs more than it frees.
@@ -76,7 +76,8 @@ pub struct Timers<E> {
     fresh_earliest: Option<Instant>,
     /// The serial of the first timer set since the last look.
     fresh_from: u64,
-    /// Whether one of those set since the last look was cancelled.
+    /// Whether one of those set since the last look was cancelled, so that `fresh` may have its key,
+    /// and `fresh_earliest` be its deadline.
     fresh_cancelled: bool,
     /// The keys of the others.
     heap: BinaryHeap<Reverse<Key>>,
@@ -118,6 +119,9 @@ impl<E> Timers<E> {
         let entry = self.take(key.slot, key.serial)?;
         if self.entries.is_empty() {
             self.forget_keys();
+            if self.entries.capacity() > KEEP {
+                self.give_back();
+            }
             return Some(entry);
         }
         self.fresh_cancelled |= key.serial >= self.fresh_from;
@@ -127,9 +131,7 @@ impl<E> Timers<E> {
         }
         let cancelled = self.fresh.len() + self.heap.len() - self.entries.len();
         if cancelled > SWEEP_ABOVE && cancelled > self.entries.len() {
-            self.sweep_fresh();
-            let entries = &self.entries;
-            self.heap.retain(|Reverse(key)| is_live(entries, key));
+            self.sweep();
         }
         Some(entry)
     }
@@ -192,9 +194,9 @@ impl<E> Timers<E> {
         if self.entries.is_empty() {
             self.forget_keys();
         }
-        // After a flood the memory is given back.
-        self.fresh.shrink_to(KEEP);
-        self.due.shrink_to(KEEP);
+        if self.entries.capacity() > KEEP {
+            self.give_back();
+        }
     }
 
     /// How many timers are set.
@@ -222,16 +224,7 @@ impl<E> Timers<E> {
     #[inline(always)]
     fn take(&mut self, slot: usize, serial: u64) -> Option<E> {
         match self.entries.get(slot) {
-            Some((live, _)) if *live == serial => {
-                let (_, entry) = self.entries.remove(slot);
-                if self.entries.is_empty() && self.entries.capacity() > KEEP {
-                    // After a flood the memory is given back, that of cancelled keys, too.
-                    self.entries = Slab::new();
-                    self.fresh = Vec::new();
-                    self.heap = BinaryHeap::new();
-                }
-                Some(entry)
-            }
+            Some((live, _)) if *live == serial => Some(self.entries.remove(slot).1),
             _ => None,
         }
     }
@@ -242,6 +235,33 @@ impl<E> Timers<E> {
             let entries = &self.entries;
             self.fresh.retain(|key| is_live(entries, key));
             self.fresh_earliest = self.fresh.iter().map(|key| key.deadline).min();
+        }
+    }
+
+    /// Makes all keys those of live timers.
+    #[cold]
+    fn sweep(&mut self) {
+        self.sweep_fresh();
+        let entries = &self.entries;
+        self.heap.retain(|Reverse(key)| is_live(entries, key));
+        self.give_back();
+    }
+
+    /// Gives memory back after a flood: what four times the live timers need is kept, and entries
+    /// up to the last live one, which cannot be moved.
+    #[cold]
+    fn give_back(&mut self) {
+        let enough = KEEP.max(4 * self.entries.len());
+        if self.entries.capacity() > enough {
+            self.entries.shrink_to_fit();
+        }
+        if self.heap.capacity() > enough {
+            self.heap.shrink_to(enough);
+        }
+        for keys in [&mut self.fresh, &mut self.due] {
+            if keys.capacity() > enough {
+                keys.shrink_to(enough);
+            }
         }
     }
 
@@ -324,6 +344,31 @@ mod tests {
             }
             assert_eq!(timers.len(), 2);
             assert_eq!(timers.cancel(kept), Some(0));
+        }
+    }
+
+    #[test]
+    fn memory_is_given_back_after_a_flood_also_while_a_timer_stays_set() {
+        for fired in [false, true] {
+            let mut timers = Timers::default();
+            timers.set(at(1_000_000), 0);
+            let flood: Vec<_> = (0..20 * KEEP).map(|number| timers.set(at(1), number)).collect();
+            if fired {
+                assert_eq!(due(&mut timers, 0), []);
+                assert_eq!(due(&mut timers, 1).len(), flood.len());
+            }
+            for key in flood {
+                assert_eq!(timers.cancel(key).is_some(), !fired);
+            }
+            assert_eq!(due(&mut timers, 2), []);
+            let room = [
+                timers.entries.capacity(),
+                timers.heap.capacity(),
+                timers.fresh.capacity(),
+                timers.due.capacity(),
+            ];
+            assert!(room.into_iter().all(|room| room <= KEEP), "{room:?}");
+            assert_eq!(timers.next_deadline(), Some(at(1_000_000)));
         }
     }
 

@@ -160,7 +160,7 @@ fn call_at<'py>(slf: &Bound<'py, LoopCore>, call: Call<'_, 'py>) -> Returned<'py
     };
     if slf.get().is_debug() {
         // The checks of asyncio's debug mode come before that of the time.
-        return schedule_at(slf, Instant::from_nanos(0), When::given(&when), scheduled);
+        return in_debug_at(slf, &When::given(&when), scheduled);
     }
     let deadline = deadline(&when)?;
     let when = match when.cast_exact::<PyFloat>() {

@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 
 use super::object::{Contents, Object};
 
-/// As many objects of a class are kept at most: what the turn of a busy server needs, or who gathers
-/// a thousand tasks, and somewhat more than a hundred KiB.
+/// As many objects of a class are kept at most: as many as a turn of a busy server needs, or who
+/// gathers a thousand tasks. They are somewhat more than a hundred KiB.
 const MOST: usize = 1024;
 
 /// A stack of objects without contents, each with the next one where its `__dict__` was. On a

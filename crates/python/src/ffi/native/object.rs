@@ -173,9 +173,9 @@ pub(crate) fn create<T: Contents>(py: Python<'_>, contents: T) -> PyResult<Bound
 
 /// An object that has no contents yet, so that nobody may see it.
 ///
-/// Where it counts, this is made before the contents are put together: nothing can fail between
-/// that and [`fill`](Self::fill), so they are written field by field where they stay, and not
-/// elsewhere first, from where they are read before they have been written there in full.
+/// Where it counts, this is made before the contents are put together: they are then written field
+/// by field where they stay, and not elsewhere first, from where they would be read before they
+/// have been written there in full. If they cannot be made, dropping this gives the memory back.
 pub(crate) struct Vacant<'py, T: Contents> {
     py: Python<'py>,
     object: NonNull<Object<T>>,
