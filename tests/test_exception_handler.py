@@ -6,11 +6,17 @@ import asyncio
 import contextvars
 import gc
 import logging
+import socket
 import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from support.leaks import ErrorLog, Strays
 from support.loops import Context, Loop
+from support.net import turns
+from support.protocols import Recorder
+from support.tls_peer import taken
 
 
 def run_one_turn(loop: Loop) -> None:
@@ -272,3 +278,99 @@ def test_the_traceback_of_a_failing_callback_begins_in_the_user_code_or_the_loop
         names.append(traceback.tb_frame.f_code.co_name)
         traceback = traceback.tb_next
     assert names[-1] == "fail"
+
+
+class Failing(Recorder):
+    """Fails when it hears of what it is told to fail at."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self.at = at
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self.at == "connection_made":
+            fail()
+
+    def data_received(self, data: bytes) -> None:
+        if self.at == "data_received":
+            fail()
+
+
+async def fail_in_a_protocol(loop: Loop, at: str) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        transport, _ = await loop.connect_accepted_socket(lambda: Failing(at), ours)
+        theirs.send(b"x")
+        await taken(transport)
+        transport.close()
+        await turns(5)
+
+
+async def fail_in_a_reader(loop: Loop) -> None:
+    ours, theirs = socket.socketpair()
+    called = asyncio.Event()
+
+    def read() -> None:
+        called.set()
+        loop.remove_reader(ours)
+        fail()
+
+    with ours, theirs:
+        loop.add_reader(ours, read)
+        theirs.send(b"x")
+        await called.wait()
+
+
+async def fail_in_a_done_callback(loop: Loop) -> None:
+    future = loop.create_future()
+    future.add_done_callback(lambda future: fail())
+    future.set_result(None)
+    await turns(2)
+
+
+async def fail_in_a_timer(loop: Loop) -> None:
+    loop.call_later(0, fail)
+    await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        fail_in_a_reader,
+        fail_in_a_done_callback,
+        fail_in_a_timer,
+        lambda loop: fail_in_a_protocol(loop, "connection_made"),
+        lambda loop: fail_in_a_protocol(loop, "data_received"),
+    ],
+    ids=["reader", "done callback", "timer", "connection_made", "data_received"],
+)
+async def test_the_error_is_the_handled_one_while_the_handler_runs(
+    loop: Loop, failing: Callable[[Loop], Awaitable[None]]
+) -> None:
+    """So that a handler may use `logging.exception`."""
+    seen: list[tuple[Any, Any]] = []
+    loop.set_exception_handler(
+        lambda loop, context: seen.append((sys.exc_info()[1], context["exception"]))
+    )
+    await failing(loop)
+    [(handled, reported)] = seen
+    assert handled is reported
+    assert isinstance(reported, LookupError)
+    assert sys.exc_info() == (None, None, None)
+
+
+def test_what_the_handler_raises_has_the_error_as_its_context(
+    loop: Loop, asyncio_errors: ErrorLog
+) -> None:
+    def handler(loop: Loop, context: Context) -> None:
+        raise RuntimeError("from the handler")
+
+    loop.set_exception_handler(handler)
+    loop.call_soon(fail)
+    run_one_turn(loop)
+    [record] = asyncio_errors.take()
+    assert record.exc_info
+    error = record.exc_info[1]
+    assert isinstance(error, RuntimeError)
+    assert isinstance(error.__context__, LookupError)

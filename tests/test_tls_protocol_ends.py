@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import ssl
+import sys
 from typing import Any
 
 import pytest
@@ -264,3 +266,28 @@ async def test_a_buffer_without_room_loses_the_connection(
         assert isinstance(await protocol.lost(), Exception)
         assert protocol.count("data") == 0
         strays.take()
+
+
+@pytest.mark.parametrize("error", [OSError("the network's"), LookupError("from the protocol")])
+async def test_the_error_of_a_protocol_is_the_handled_one_while_it_is_reported(
+    loop: Loop, certificates: Certificates, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    """An OSError is only logged, in debug mode; anything else the exception handler gets."""
+
+    class Failing(Recorder):
+        def data_received(self, data: bytes) -> None:
+            raise error
+
+    seen: list[BaseException | None] = []
+    loop.set_exception_handler(lambda loop, context: seen.append(sys.exc_info()[1]))
+    caplog.set_level(logging.DEBUG, logger="asyncio")
+    loop.set_debug(True)
+    async with client_with_peer(loop, certificates, Failing) as (_, protocol, peer):
+        await peer.send(peer.record(b"x"))
+        assert await protocol.lost() is error
+    for record in caplog.records:
+        if "Fatal error on SSL protocol" in record.getMessage():
+            assert record.exc_info
+            seen.append(record.exc_info[1])
+    assert seen == [error]
+    caplog.clear()

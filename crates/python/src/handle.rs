@@ -9,6 +9,7 @@ use crate::errors::ends_the_run;
 use crate::event_loop::LoopCore;
 use crate::ffi::cell::AttachedCell;
 use crate::ffi::context::{self, Arguments};
+use crate::ffi::exception;
 use crate::ffi::native::arguments::Rest;
 use crate::ffi::native::class::{self, Class, unary_slot};
 use crate::ffi::native::method::{Returned, attribute, boolean, none, without_arguments};
@@ -171,7 +172,10 @@ impl Handle {
         let event_loop = slf.contents().event_loop.bind(py);
         let failed = intern!(py, "_callback_failed");
         let arguments = arguments.tuple(py)?;
-        event_loop.call_method1(failed, (slf, callback, arguments, error.into_value(py))).map(drop)
+        let error = error.into_value(py).into_bound(py);
+        exception::handling(&error, || {
+            event_loop.call_method1(failed, (slf, callback, arguments, &error)).map(drop)
+        })
     }
 }
 

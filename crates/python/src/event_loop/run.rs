@@ -12,6 +12,7 @@ use rondel_engine::{Door, EventLoop, Parking, Ready};
 use super::LoopCore;
 use crate::callback::Callback;
 use crate::errors::ends_the_run;
+use crate::ffi::exception;
 use crate::ffi::native::object;
 use crate::transport::stream::StreamTransport;
 
@@ -215,5 +216,8 @@ fn report_stray(core: &Bound<'_, LoopCore>, error: PyErr) -> PyResult<()> {
     if ends_the_run(py, &error) {
         return Err(error);
     }
-    core.call_method1(intern!(py, "_stray_exception"), (error.into_value(py),)).map(drop)
+    let error = error.into_value(py).into_bound(py);
+    exception::handling(&error, || {
+        core.call_method1(intern!(py, "_stray_exception"), (&error,)).map(drop)
+    })
 }

@@ -1,6 +1,6 @@
 //! Exceptions as objects.
 
-use pyo3::exceptions::PyStopIteration;
+use pyo3::exceptions::{PyBaseException, PyStopIteration};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -106,6 +106,39 @@ fn set_made_by_hand(result: &Bound<'_, PyAny>) -> bool {
         ffi::PyErr_SetRaisedException(error);
     }
     true
+}
+
+/// Calls `f` as an `except` block would be run that has caught `error`: `sys.exc_info()` tells of
+/// it, and it is the context of what is raised.
+pub(crate) fn handling<R>(error: &Bound<'_, PyBaseException>, f: impl FnOnce() -> R) -> R {
+    let _handled = Handled::begin(error);
+    f()
+}
+
+/// An exception is being handled as long as this lives.
+struct Handled<'py> {
+    before: Option<Bound<'py, PyAny>>,
+    py: Python<'py>,
+}
+
+impl<'py> Handled<'py> {
+    fn begin(error: &Bound<'py, PyBaseException>) -> Self {
+        let py = error.py();
+        // SAFETY: the thread is attached; what is returned is a new reference, or null.
+        let before = unsafe { Bound::from_owned_ptr_or_opt(py, ffi::PyErr_GetHandledException()) };
+        // SAFETY: as above; the exception is alive, and the interpreter takes a reference.
+        unsafe { ffi::PyErr_SetHandledException(error.as_ptr()) };
+        Self { before, py }
+    }
+}
+
+impl Drop for Handled<'_> {
+    fn drop(&mut self) {
+        let none = self.py.None();
+        let before = self.before.as_ref().map_or_else(|| none.as_ptr(), Bound::as_ptr);
+        // SAFETY: the thread is attached, as the token says; the exception, or None, is alive.
+        unsafe { ffi::PyErr_SetHandledException(before) };
+    }
 }
 
 /// `error` as raised now: during the exception that is being handled, if there is one.

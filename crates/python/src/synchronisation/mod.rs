@@ -31,6 +31,7 @@ use pyo3::types::PyDict;
 
 use crate::errors::ends_the_run;
 use crate::event_loop::LoopCore;
+use crate::ffi::exception;
 
 /// Makes the classes and the functions.
 ///
@@ -60,6 +61,9 @@ fn report(core: &Bound<'_, LoopCore>, object: &Bound<'_, PyAny>, error: PyErr) -
     }
     let context = PyDict::new(py);
     context.set_item("message", format!("Exception in callback {}", object.repr()?))?;
-    context.set_item("exception", error.into_value(py))?;
-    core.as_any().call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    let error = error.into_value(py).into_bound(py);
+    context.set_item("exception", &error)?;
+    exception::handling(&error, || {
+        core.as_any().call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
+    })
 }

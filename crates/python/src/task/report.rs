@@ -2,9 +2,10 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use super::Task;
+use crate::ffi::exception;
 use crate::ffi::native::object::Native;
 use crate::future::Future;
 
@@ -35,6 +36,9 @@ pub(super) fn step_failed(
     let py = slf.py();
     let event_loop = slf.contents().future().event_loop(py)?.object(py);
     let failed = intern!(py, "_callback_failed");
-    let nothing = (py.None(), step, pyo3::types::PyTuple::empty(py), error.into_value(py));
-    event_loop.call_method1(failed, nothing).map(drop)
+    let error = error.into_value(py).into_bound(py);
+    exception::handling(&error, || {
+        let told = (py.None(), step, PyTuple::empty(py), &error);
+        event_loop.call_method1(failed, told).map(drop)
+    })
 }

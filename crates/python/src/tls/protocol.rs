@@ -13,6 +13,7 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::session::Session;
 use crate::ffi::cell::AttachedCell;
+use crate::ffi::exception;
 
 /// What is true of a TLS connection now.
 #[allow(clippy::struct_excessive_bools)] // each is one of asyncio's own flags
@@ -94,7 +95,8 @@ impl TlsProtocol {
         if slf.get().with(slf.py(), |state| state.is_open) {
             Self::do_read(slf)
         } else {
-            slf.call_method0(intern!(slf.py(), "_go_on")).map(drop)
+            // asyncio's own code goes on with the handshake or the shutdown.
+            slf.call_method1(intern!(slf.py(), "buffer_updated"), (0,)).map(drop)
         }
     }
 
@@ -104,8 +106,11 @@ impl TlsProtocol {
         let py = slf.py();
         match result {
             Err(error) if error.is_instance_of::<PyException>(py) => {
-                let arguments = (error.into_value(py), "Fatal error on SSL protocol");
-                slf.call_method1(intern!(py, "_fatal_error"), arguments).map(drop)
+                let error = error.into_value(py).into_bound(py);
+                let told = (&error, "Fatal error on SSL protocol");
+                exception::handling(&error, || {
+                    slf.call_method1(intern!(py, "_fatal_error"), told).map(drop)
+                })
             }
             result => result,
         }

@@ -21,6 +21,7 @@ use crate::errors::{ends_the_run, errno_error};
 use crate::event_loop::{LoopCore, descriptor};
 use crate::ffi::context;
 use crate::ffi::descriptor::HeldDescriptor;
+use crate::ffi::exception;
 use crate::imported;
 
 /// Serves one listening socket.
@@ -119,10 +120,13 @@ impl Acceptor {
                     // Out of descriptors or memory: the loop tries again in a while. Anything
                     // else is reported by the loop.
                     let failed = intern!(py, "_accept_failed");
-                    let error = errno_error(py, errno).into_value(py);
+                    let error = errno_error(py, errno).into_value(py).into_bound(py);
                     let context = this.context_is_shared.then_some(&this.context);
                     let server = (&this.protocol_factory, &this.server, this.backlog, context);
-                    this.event_loop.bind(py).call_method1(failed, (error, &this.sock, server))?;
+                    exception::handling(&error, || {
+                        let event_loop = this.event_loop.bind(py);
+                        event_loop.call_method1(failed, (&error, &this.sock, server))
+                    })?;
                     return Ok(());
                 }
             }
@@ -174,7 +178,8 @@ impl Acceptor {
                     return Err(error);
                 }
                 let failed = intern!(py, "_connection_failed");
-                event_loop.call_method1(failed, (error.into_value(py),)).map(drop)
+                let error = error.into_value(py).into_bound(py);
+                exception::handling(&error, || event_loop.call_method1(failed, (&error,)).map(drop))
             }
         }
     }

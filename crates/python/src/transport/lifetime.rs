@@ -9,6 +9,7 @@ use rondel_engine::Direction;
 use super::base::{BaseTransport, Step, Transport, base, log_in_debug, unwatch, watch};
 use crate::errors::ends_the_run;
 use crate::ffi::context;
+use crate::ffi::exception;
 
 /// From the fifth write after the connection was lost, each logs a warning (asyncio's constant).
 const WARN_AFTER_LATE_WRITES: u32 = 5;
@@ -51,7 +52,8 @@ pub(super) fn start<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
     {
         // Whoever waits for the connection is not left waiting.
         let report = intern!(py, "_stray_exception");
-        event_loop.call_method1(report, (error.into_value(py),))?;
+        let error = error.into_value(py).into_bound(py);
+        exception::handling(&error, || event_loop.call_method1(report, (&error,)))?;
     }
     let waiter = base.with(py, |life| life.waiter.take());
     if let Some(waiter) = waiter {
@@ -198,7 +200,9 @@ pub(super) fn fatal_error<T: Transport>(
     let report = intern!(py, "_transport_failed");
     let protocol = base.protocol(py);
     let event_loop = base.event_loop.bind(py);
-    let reported = event_loop.call_method1(report, (slf, protocol, error.value(py), message));
+    let reported = exception::handling(error.value(py), || {
+        event_loop.call_method1(report, (slf, protocol, error.value(py), message))
+    });
     force_close(slf, Some(error))?;
     reported.map(drop)
 }
@@ -213,7 +217,9 @@ pub(super) fn report<T: Transport>(
     let base = base(slf);
     let arguments = (slf, base.protocol(py), error, message);
     let event_loop = base.event_loop.bind(py);
-    event_loop.call_method1(intern!(py, "_report_failure"), arguments).map(drop)
+    exception::handling(error, || {
+        event_loop.call_method1(intern!(py, "_report_failure"), arguments).map(drop)
+    })
 }
 
 /// Reports what a protocol's callback raised, as if a handle had run it.
@@ -228,9 +234,11 @@ pub(super) fn callback_failed<'py>(
         return Err(error);
     }
     let failed = intern!(py, "_callback_failed");
-    let error = error.into_value(py);
+    let error = error.into_value(py).into_bound(py);
     let event_loop = base.event_loop.bind(py);
-    event_loop.call_method1(failed, (py.None(), callback, arguments, error)).map(drop)
+    exception::handling(&error, || {
+        event_loop.call_method1(failed, (py.None(), callback, arguments, &error)).map(drop)
+    })
 }
 
 /// Takes an I/O reference of a socket, so that a `close()` by somebody else does not free the descriptor for
