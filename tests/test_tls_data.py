@@ -251,3 +251,33 @@ async def test_what_comes_after_a_close_is_not_delivered(
         await peer.send(peer.record(b"too late"))
         assert isinstance(await protocol.lost(), ssl.SSLError)
         assert protocol.received == b""
+
+
+async def test_a_tracer_sees_what_is_read_and_written(
+    loop: Loop, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who puts methods of its own into `ssl.SSLObject` has them called."""
+    seen = []
+    read, write = ssl.SSLObject.read, ssl.SSLObject.write
+
+    def traced_read(self: ssl.SSLObject, *arguments: Any) -> Any:
+        data = read(self, *arguments)
+        seen.append(data)
+        return data
+
+    def traced_write(self: ssl.SSLObject, data: Any) -> int:
+        seen.append(bytes(data))
+        return write(self, data)
+
+    async with client_with_peer(loop, certificates) as (transport, protocol, peer):
+        pass  # what is known of the class before it is traced is of no use
+    monkeypatch.setattr(ssl.SSLObject, "read", traced_read)
+    monkeypatch.setattr(ssl.SSLObject, "write", traced_write)
+    async with client_with_peer(loop, certificates) as (transport, protocol, peer):
+        seen.clear()
+        transport.write(b"question")
+        assert await peer.receive(8) == b"question"
+        await peer.send(peer.record(b"answer"))
+        assert await protocol.got(6) == b"answer"
+        assert b"question" in seen
+        assert b"answer" in seen

@@ -298,6 +298,41 @@ async def test_a_handshake_that_comes_ahead_of_the_upgrade_is_no_text(
         await client.handshake()
         await client.send(client.record(b"secret\n") + client.goodbye())
         transport = await upgrading
+        assert transport is not None
         assert await reader.read() == b"secret\n"
         transport.close()
         await turns(5)
+
+
+async def test_a_stream_protocol_that_is_none_by_its_contents_may_be_upgraded(
+    loop: Loop, certificates: Certificates
+) -> None:
+    class Bare(asyncio.StreamReaderProtocol):
+        def __init__(self) -> None:
+            self.recorder = Recorder()
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.recorder.connection_made(transport)
+
+        def data_received(self, data: bytes) -> None:
+            self.recorder.data_received(data)
+
+        def eof_received(self) -> None:
+            self.recorder.eof_received()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.recorder.connection_lost(exc)
+
+        def __del__(self) -> None:
+            """For that of asyncio's class asks for what __init__ makes."""
+
+    ours, theirs = socket.socketpair()
+    client, _ = await loop.connect_accepted_socket(Recorder, ours)
+    server, protocol = await loop.connect_accepted_socket(Bare, theirs)
+    client, server = await upgraded(loop, certificates, client, server)
+    client.write(b"secret")
+    assert await protocol.recorder.got(6) == b"secret"
+    client.close()
+    assert await client.get_protocol().lost() is None
+    assert await protocol.recorder.lost() is None
+    await turns(5)

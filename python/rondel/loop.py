@@ -2,8 +2,8 @@
 
 The native core comes first in the method resolution order and has whatever runs per callback, per
 event or per packet. Behind it stands CPython's own selector loop, so that everything cold (address
-resolution order, happy eyeballs, `start_tls`, subprocesses, the texts of errors, and what future
-CPythons add) is CPython's maintained code, run on our readiness.
+resolution order, happy eyeballs, handshakes of TLS, subprocesses, the texts of errors, and what
+future CPythons add) is CPython's maintained code, run on our readiness.
 """
 
 from __future__ import annotations

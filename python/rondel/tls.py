@@ -30,7 +30,7 @@ class TLSProtocol(_rondel.TLSProtocol, cpython.SSLProtocol):  # type: ignore[mis
 
     def __init__(self, *args: Any, **options: Any) -> None:
         # asyncio begins with a buffer of this size for each connection, 256 KiB; a transport of
-        # ours needs none, and for any other it is made when asked for.
+        # ours needs none, and for any other get_buffer() makes it.
         self.max_size = 0
         super().__init__(*args, **options)
         del self.max_size
@@ -48,11 +48,8 @@ class TLSProtocol(_rondel.TLSProtocol, cpython.SSLProtocol):  # type: ignore[mis
         which not every Python has).
         """
         if isinstance(protocol, asyncio.StreamReaderProtocol):
-            reader = protocol._stream_reader  # type: ignore[attr-defined]
+            # None as well if a subclass has not called __init__.
+            reader = getattr(protocol, "_stream_reader", None)
             if reader is not None and reader._buffer:
                 self._incoming.write(reader._buffer)
                 reader._buffer.clear()
-
-    def _go_on(self) -> None:
-        """Go on with the handshake or the shutdown, with what was received."""
-        super().buffer_updated(0)

@@ -44,8 +44,7 @@ impl TlsProtocol {
     /// For a `Protocol`: all there is, in one piece.
     fn read_for_protocol(slf: &Bound<'_, Self>, session: &Session) -> PyResult<()> {
         let py = slf.py();
-        let mut first = None;
-        let mut others = Vec::new();
+        let mut pieces = Vec::new();
         let mut ended = false;
         while let Some(data) = session.read(py)? {
             let len = data.len()?;
@@ -53,22 +52,16 @@ impl TlsProtocol {
                 ended = true;
                 break;
             }
-            if first.is_none() {
-                first = Some(data);
-            } else {
-                others.push(data);
-            }
+            pieces.push(data);
             if !session.may_have_more(py, len)? {
                 break;
             }
         }
-        if let Some(first) = first {
-            let data = if others.is_empty() {
-                first
-            } else {
-                others.insert(0, first);
-                PyBytes::new(py, b"").call_method1(intern!(py, "join"), (others,))?
-            };
+        let data = match pieces.len() {
+            0 | 1 => pieces.pop(),
+            _ => Some(PyBytes::new(py, b"").call_method1(intern!(py, "join"), (pieces,))?),
+        };
+        if let Some(data) = data {
             let protocol = slf.get().with(py, |state| {
                 state.protocol.as_ref().map_or_else(|| py.None(), |it| it.clone_ref(py))
             });

@@ -2,7 +2,7 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView, PySlice};
+use pyo3::types::{PyBytes, PySlice};
 
 use super::protocol::TlsProtocol;
 use super::session::Session;
@@ -56,40 +56,25 @@ impl TlsProtocol {
         Ok(!slf.get().with(py, |state| state.is_open) || session.has_backlog(py)?)
     }
 
+    /// Encrypts all at once; what the engine does not take waits in the backlog.
     fn encrypt_and_send(
-        slf: &Bound<'_, Self>,
-        session: &Session,
-        data: &Bound<'_, PyBytes>,
-    ) -> PyResult<()> {
-        Self::encrypt(slf, session, data)?;
-        Self::process_outgoing(slf)
-    }
-
-    /// Encrypts record by record; what the engine does not take waits in the backlog.
-    fn encrypt(
         slf: &Bound<'_, Self>,
         session: &Session,
         data: &Bound<'_, PyBytes>,
     ) -> PyResult<()> {
         let py = slf.py();
         let len = data.as_bytes().len();
-        let mut written = 0;
-        let mut rest = data.as_any().clone();
-        let mut view = None;
-        while let Some(count) = session.write(&rest)? {
-            written += count;
-            if written >= len {
-                return Ok(());
-            }
-            // A slice of bytes would copy all the rest for each record.
-            let view = match &view {
-                Some(view) => view,
-                None => view.insert(PyMemoryView::from(data)?),
-            };
-            rest = view.get_item(PySlice::new(py, written.cast_signed(), len.cast_signed(), 1))?;
+        let written = session.write(data);
+        let count = written.as_ref().ok().copied().flatten().unwrap_or(0);
+        if count < len {
+            let rest = data.get_item(PySlice::new(py, count.cast_signed(), isize::MAX, 1))?;
+            session.append_to_backlog(&rest)?;
+            slf.setattr(intern!(py, "_write_buffer_size"), len - count)?;
         }
-        session.append_to_backlog(&rest)?;
-        slf.setattr(intern!(py, "_write_buffer_size"), len - written)
+        match written? {
+            Some(count) if count < len => slf.call_method0(intern!(py, "_do_write")).map(drop),
+            _ => Self::process_outgoing(slf),
+        }
     }
 
     fn send(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -11,6 +11,10 @@ use crate::imported;
 /// As many bytes as a record holds at most (RFC 8446, section 5.1).
 pub(super) const RECORD: usize = 16 * 1024;
 
+/// What asyncio asks for in one read (its `max_size`). OpenSSL's would make a buffer of that size
+/// first.
+const MOST_READ: usize = 256 * 1024;
+
 /// The objects of asyncio's protocol that exchange data, which never change.
 pub(super) struct Session {
     /// What encrypts and decrypts.
@@ -33,7 +37,7 @@ impl Session {
         let py = protocol.py();
         let object = protocol.getattr(intern!(py, "_sslobj"))?;
         // The methods of Python's own class only pass on to the object within.
-        let is_openssl = object.get_type().is(imported::ssl_object_class(py)?);
+        let is_openssl = reads_and_writes_as_its_own(&object)?;
         let engine = if is_openssl { object.getattr(intern!(py, "_sslobj"))? } else { object };
         Ok(Self {
             engine: engine.unbind(),
@@ -78,7 +82,8 @@ impl Session {
     /// # Errors
     /// `ssl.SSLError`, of what is not to be believed.
     pub(super) fn read<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if_possible(py, self.engine.bind(py).call_method1(intern!(py, "read"), (RECORD,)))
+        let most = if self.is_openssl { RECORD } else { MOST_READ };
+        if_possible(py, self.engine.bind(py).call_method1(intern!(py, "read"), (most,)))
     }
 
     /// Whether there may be more to read after a read that has brought `len` bytes. To ask costs a
@@ -92,8 +97,8 @@ impl Session {
             && self.engine.bind(py).call_method0(intern!(py, "pending"))?.is_truthy()?)
     }
 
-    /// Encrypts what has room in a record, and says how many bytes that is; `None` while the
-    /// engine waits for the peer.
+    /// Encrypts, and says how many bytes it took: all, unless it is somebody's class; `None` while
+    /// the engine waits for the peer.
     ///
     /// # Errors
     /// `ssl.SSLError`.
@@ -117,6 +122,25 @@ impl Session {
         let py = data.py();
         self.backlog.bind(py).call_method1(intern!(py, "append"), (data,)).map(drop)
     }
+}
+
+/// Whether the methods are those of `ssl.SSLObject`: a subclass may have others, or a tracer may
+/// have put some in their place.
+fn reads_and_writes_as_its_own(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = object.py();
+    let class = object.get_type();
+    if !class.is_subclass(imported::ssl_object_class(py)?)? {
+        return Ok(false);
+    }
+    for name in [intern!(py, "read"), intern!(py, "write")] {
+        let globals = class.getattr(name)?.getattr_opt(intern!(py, "__globals__"))?;
+        let module =
+            globals.map(|globals| globals.get_item(intern!(py, "__name__"))).transpose()?;
+        if !module.is_some_and(|module| module.eq(intern!(py, "ssl")).unwrap_or(false)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// `None` for the errors by which the engine asks for more from the peer.
