@@ -15,7 +15,10 @@ library("grpc")
 
 PRELUDE = """
     import gc
+    import os
     import pathlib
+    # Its core tells on stderr, for information, if a server has gone before a client has.
+    os.environ["GRPC_VERBOSITY"] = "ERROR"
     import grpc
     import grpc.aio
 
