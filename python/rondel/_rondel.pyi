@@ -30,9 +30,9 @@ __all__ = [
     "OffloadedCall",
     "Queue",
     "ReadPipeTransport",
+    "SSLProtocol",
     "SockCall",
     "StreamTransport",
-    "TLSProtocol",
     "Task",
     "Timeout",
     "TimerHandle",
@@ -316,7 +316,7 @@ class StreamTransport(BaseTransport):
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None: ...
 
 @disjoint_base
-class TLSProtocol:
+class SSLProtocol:
     # asyncio's `SSLProtocol`, in front of which it stands, has these attributes.
     _state: Any
     _transport: Any

@@ -298,11 +298,11 @@ class Loop(CancellableCalls):
         context: Context | None = None,
         **call_connection_made: bool,
     ) -> asyncio.Transport:
-        from rondel.tls import TLSProtocol
+        from rondel.tls import SSLProtocol
         from rondel.transport import StreamTransport
 
         self._ensure_fd_no_transport(rawsock)
-        tls = TLSProtocol(
+        tls = SSLProtocol(
             self,
             protocol,
             sslcontext,
@@ -333,7 +333,7 @@ class Loop(CancellableCalls):
         Raises TypeError for what is no context, or a transport that cannot be upgraded; what a
         handshake raises that fails, and the connection is closed then.
         """
-        from rondel.tls import TLSProtocol
+        from rondel.tls import SSLProtocol
 
         if not isinstance(sslcontext, ssl.SSLContext):
             expected = "sslcontext is expected to be an instance of ssl.SSLContext"
@@ -341,7 +341,7 @@ class Loop(CancellableCalls):
         if not getattr(transport, "_start_tls_compatible", False):
             raise TypeError(f"transport {transport!r} is not supported by start_tls()")
         shaken = self.create_future()
-        tls = TLSProtocol(
+        tls = SSLProtocol(
             self,
             protocol,
             sslcontext,

@@ -7,10 +7,10 @@ from typing import Any
 
 from rondel import _rondel, cpython
 
-__all__ = ["TLSProtocol", "TLSTransport"]
+__all__ = ["SSLProtocol", "SSLTransport"]
 
 
-class TLSTransport(cpython.SSLTransport):  # type: ignore[misc]
+class SSLTransport(cpython.SSLTransport):  # type: ignore[misc]
     """What a protocol writes to; see asyncio's "Transports and Protocols"."""
 
     def write(self, data: Any) -> None:
@@ -22,7 +22,7 @@ class TLSTransport(cpython.SSLTransport):  # type: ignore[misc]
             super().write(data)
 
 
-class TLSProtocol(_rondel.TLSProtocol, cpython.SSLProtocol):  # type: ignore[misc]
+class SSLProtocol(_rondel.SSLProtocol, cpython.SSLProtocol):  # type: ignore[misc]
     """What stands between the transport of a socket and a protocol that is to speak TLS."""
 
     _app_transport: Any
@@ -37,7 +37,7 @@ class TLSProtocol(_rondel.TLSProtocol, cpython.SSLProtocol):  # type: ignore[mis
 
     def _get_app_transport(self) -> Any:
         if self._app_transport is None and not self._app_transport_created:
-            self._app_transport = TLSTransport(self._loop, self)
+            self._app_transport = SSLTransport(self._loop, self)
             self._app_transport_created = True
         return super()._get_app_transport()
 

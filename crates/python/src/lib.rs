@@ -55,7 +55,7 @@ mod _rondel {
     #[pymodule_export]
     use crate::sock_call::SockCall;
     #[pymodule_export]
-    use crate::tls::protocol::TlsProtocol;
+    use crate::tls::protocol::SslProtocol;
     #[pymodule_export]
     use crate::transport::accept::Acceptor;
     #[pymodule_export]

@@ -3,13 +3,13 @@
 
 use pyo3::prelude::*;
 
-use super::protocol::{Mark, TlsProtocol};
+use super::protocol::{Mark, SslProtocol};
 use crate::imported;
 
 type Object<'py> = Bound<'py, PyAny>;
 
 #[pymethods]
-impl TlsProtocol {
+impl SslProtocol {
     #[getter(_state)]
     fn phase<'py>(&self, py: Python<'py>) -> Option<Object<'py>> {
         self.with(py, |state| state.phase.as_ref().map(|phase| phase.clone_ref(py).into_bound(py)))

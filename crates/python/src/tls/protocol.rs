@@ -1,4 +1,4 @@
-//! `TLSProtocol`: the native half of a subclass of asyncio's `SSLProtocol`, which comes first in
+//! `SSLProtocol`: the native half of a subclass of asyncio's `SSLProtocol`, which comes first in
 //! the method resolution order and has what runs per record.
 //!
 //! Handshake, shutdown and what is rare stay asyncio's code, which finds and sets its attributes
@@ -64,13 +64,13 @@ impl Mark {
     }
 }
 
-/// The native half of `rondel.tls.TLSProtocol`.
-#[pyclass(subclass, frozen, name = "TLSProtocol", module = "rondel._rondel")]
-pub(crate) struct TlsProtocol {
+/// The native half of `rondel.tls.SSLProtocol`.
+#[pyclass(subclass, frozen, name = "SSLProtocol", module = "rondel._rondel")]
+pub(crate) struct SslProtocol {
     state: AttachedCell<State>,
 }
 
-impl TlsProtocol {
+impl SslProtocol {
     #[inline]
     pub(super) fn with<R>(&self, py: Python<'_>, f: impl FnOnce(&mut State) -> R) -> R {
         self.state.with(py, f)
@@ -118,7 +118,7 @@ impl TlsProtocol {
 }
 
 #[pymethods]
-impl TlsProtocol {
+impl SslProtocol {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {

@@ -4,11 +4,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::protocol::TlsProtocol;
+use super::protocol::SslProtocol;
 use super::session::Session;
 
 #[pymethods]
-impl TlsProtocol {
+impl SslProtocol {
     /// Passes on what can be decrypted, unless the protocol has paused reading; sends what that
     /// calls for.
     #[pyo3(name = "_do_read")]
@@ -20,7 +20,7 @@ impl TlsProtocol {
     }
 }
 
-impl TlsProtocol {
+impl SslProtocol {
     fn read(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let session = Self::session(slf)?;

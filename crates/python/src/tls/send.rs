@@ -4,13 +4,13 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PySlice};
 
-use super::protocol::TlsProtocol;
+use super::protocol::SslProtocol;
 use super::session::Session;
 use crate::imported;
 use crate::transport::stream::StreamTransport;
 
 #[pymethods]
-impl TlsProtocol {
+impl SslProtocol {
     /// Sends bytes.
     fn _write_bytes(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
         if data.as_bytes().is_empty() {
@@ -48,7 +48,7 @@ impl TlsProtocol {
     }
 }
 
-impl TlsProtocol {
+impl SslProtocol {
     /// Whether what is written is for asyncio's own code: before the handshake, after the end, and
     /// behind what waits already.
     fn must_wait(slf: &Bound<'_, Self>, session: &Session) -> PyResult<bool> {

@@ -14,7 +14,7 @@ use super::stream::{Reading, StreamTransport};
 use crate::errors::{ends_the_run, errno_error};
 use crate::ffi::buffer::Buffer;
 use crate::ffi::context;
-use crate::tls::protocol::TlsProtocol;
+use crate::tls::protocol::SslProtocol;
 
 #[pymethods]
 impl StreamTransport {
@@ -76,7 +76,7 @@ impl StreamTransport {
     /// The protocol would supply memory, only to copy from it.
     fn pass_on_to_tls(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
         Self::tell(slf, "buffer_updated", |protocol| {
-            TlsProtocol::received(protocol.cast()?, data)?;
+            SslProtocol::received(protocol.cast()?, data)?;
             Ok(data.py().None().into_bound(data.py()))
         })
     }

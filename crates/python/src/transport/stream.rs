@@ -24,7 +24,7 @@ use crate::callback::Callback;
 use crate::event_loop::LoopCore;
 use crate::ffi::cell::AttachedCell;
 use crate::imported;
-use crate::tls::protocol::TlsProtocol;
+use crate::tls::protocol::SslProtocol;
 
 /// How the protocol gets what is read.
 #[derive(Clone, Copy)]
@@ -39,7 +39,7 @@ pub(super) enum Reading {
 
 impl Reading {
     fn of(protocol: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Ok(if protocol.is_instance_of::<TlsProtocol>() {
+        Ok(if protocol.is_instance_of::<SslProtocol>() {
             Self::Tls
         } else if protocol.is_instance(imported::buffered_protocol_class(protocol.py())?)? {
             Self::Buffered
