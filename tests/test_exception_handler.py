@@ -330,8 +330,10 @@ async def fail_in_a_done_callback(loop: Loop) -> None:
 
 
 async def fail_in_a_timer(loop: Loop) -> None:
+    over = loop.create_future()
     loop.call_later(0, fail)
-    await asyncio.sleep(0.001)
+    loop.call_later(0, over.set_result, None)
+    await over
 
 
 @pytest.mark.parametrize(
@@ -350,9 +352,12 @@ async def test_the_error_is_the_handled_one_while_the_handler_runs(
 ) -> None:
     """So that a handler may use `logging.exception`."""
     seen: list[tuple[Any, Any]] = []
-    loop.set_exception_handler(
-        lambda loop, context: seen.append((sys.exc_info()[1], context["exception"]))
-    )
+
+    def handler(loop: Loop, context: Context) -> None:
+        assert context["exception"].__traceback__ is not None
+        seen.append((sys.exc_info()[1], context["exception"]))
+
+    loop.set_exception_handler(handler)
     await failing(loop)
     [(handled, reported)] = seen
     assert handled is reported

@@ -172,9 +172,8 @@ impl Handle {
         let event_loop = slf.contents().event_loop.bind(py);
         let failed = intern!(py, "_callback_failed");
         let arguments = arguments.tuple(py)?;
-        let error = error.into_value(py).into_bound(py);
-        exception::handling(&error, || {
-            event_loop.call_method1(failed, (slf, callback, arguments, &error)).map(drop)
+        exception::handling(py, error, |error| {
+            event_loop.call_method1(failed, (slf, callback, arguments, error)).map(drop)
         })
     }
 }

@@ -216,8 +216,7 @@ fn report_stray(core: &Bound<'_, LoopCore>, error: PyErr) -> PyResult<()> {
     if ends_the_run(py, &error) {
         return Err(error);
     }
-    let error = error.into_value(py).into_bound(py);
-    exception::handling(&error, || {
-        core.call_method1(intern!(py, "_stray_exception"), (&error,)).map(drop)
+    exception::handling(py, error, |error| {
+        core.call_method1(intern!(py, "_stray_exception"), (error,)).map(drop)
     })
 }

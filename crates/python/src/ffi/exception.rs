@@ -109,17 +109,19 @@ fn set_made_by_hand(result: &Bound<'_, PyAny>) -> bool {
 }
 
 /// Calls `f` as an `except` block would be run that has caught `error`: `sys.exc_info()` tells of
-/// it, and it is the context of what is raised.
-pub(crate) fn handling<R>(error: &Bound<'_, PyBaseException>, f: impl FnOnce() -> R) -> R {
-    let _handled = Handled::begin(error);
-    f()
+/// it, and it is the context of what is raised. It has its traceback, which 3.11 keeps apart.
+pub(crate) fn handling<'py, R>(
+    py: Python<'py>,
+    error: PyErr,
+    f: impl FnOnce(&Bound<'py, PyBaseException>) -> R,
+) -> R {
+    let error = error.into_value(py).into_bound(py);
+    let _handled = Handled::begin(&error);
+    f(&error)
 }
 
-/// An exception is being handled as long as this lives.
-struct Handled<'py> {
-    before: Option<Bound<'py, PyAny>>,
-    py: Python<'py>,
-}
+/// Another exception is being handled as long as this lives: then again this one, or None.
+struct Handled<'py>(Bound<'py, PyAny>);
 
 impl<'py> Handled<'py> {
     fn begin(error: &Bound<'py, PyBaseException>) -> Self {
@@ -128,16 +130,14 @@ impl<'py> Handled<'py> {
         let before = unsafe { Bound::from_owned_ptr_or_opt(py, ffi::PyErr_GetHandledException()) };
         // SAFETY: as above; the exception is alive, and the interpreter takes a reference.
         unsafe { ffi::PyErr_SetHandledException(error.as_ptr()) };
-        Self { before, py }
+        Self(before.unwrap_or_else(|| py.None().into_bound(py)))
     }
 }
 
 impl Drop for Handled<'_> {
     fn drop(&mut self) {
-        let none = self.py.None();
-        let before = self.before.as_ref().map_or_else(|| none.as_ptr(), Bound::as_ptr);
-        // SAFETY: the thread is attached, as the token says; the exception, or None, is alive.
-        unsafe { ffi::PyErr_SetHandledException(before) };
+        // SAFETY: the thread is attached, as the reference shows; the exception, or None, is alive.
+        unsafe { ffi::PyErr_SetHandledException(self.0.as_ptr()) };
     }
 }
 

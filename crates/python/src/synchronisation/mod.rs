@@ -61,9 +61,8 @@ fn report(core: &Bound<'_, LoopCore>, object: &Bound<'_, PyAny>, error: PyErr) -
     }
     let context = PyDict::new(py);
     context.set_item("message", format!("Exception in callback {}", object.repr()?))?;
-    let error = error.into_value(py).into_bound(py);
-    context.set_item("exception", &error)?;
-    exception::handling(&error, || {
+    exception::handling(py, error, |error| {
+        context.set_item("exception", error)?;
         core.as_any().call_method1(intern!(py, "call_exception_handler"), (context,)).map(drop)
     })
 }

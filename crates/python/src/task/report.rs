@@ -36,9 +36,8 @@ pub(super) fn step_failed(
     let py = slf.py();
     let event_loop = slf.contents().future().event_loop(py)?.object(py);
     let failed = intern!(py, "_callback_failed");
-    let error = error.into_value(py).into_bound(py);
-    exception::handling(&error, || {
-        let told = (py.None(), step, PyTuple::empty(py), &error);
+    exception::handling(py, error, |error| {
+        let told = (py.None(), step, PyTuple::empty(py), error);
         event_loop.call_method1(failed, told).map(drop)
     })
 }

@@ -106,9 +106,8 @@ impl SslProtocol {
         let py = slf.py();
         match result {
             Err(error) if error.is_instance_of::<PyException>(py) => {
-                let error = error.into_value(py).into_bound(py);
-                let told = (&error, "Fatal error on SSL protocol");
-                exception::handling(&error, || {
+                exception::handling(py, error, |error| {
+                    let told = (error, "Fatal error on SSL protocol");
                     slf.call_method1(intern!(py, "_fatal_error"), told).map(drop)
                 })
             }

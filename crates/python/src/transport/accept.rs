@@ -120,12 +120,11 @@ impl Acceptor {
                     // Out of descriptors or memory: the loop tries again in a while. Anything
                     // else is reported by the loop.
                     let failed = intern!(py, "_accept_failed");
-                    let error = errno_error(py, errno).into_value(py).into_bound(py);
                     let context = this.context_is_shared.then_some(&this.context);
                     let server = (&this.protocol_factory, &this.server, this.backlog, context);
-                    exception::handling(&error, || {
+                    exception::handling(py, errno_error(py, errno), |error| {
                         let event_loop = this.event_loop.bind(py);
-                        event_loop.call_method1(failed, (&error, &this.sock, server))
+                        event_loop.call_method1(failed, (error, &this.sock, server))
                     })?;
                     return Ok(());
                 }
@@ -178,8 +177,9 @@ impl Acceptor {
                     return Err(error);
                 }
                 let failed = intern!(py, "_connection_failed");
-                let error = error.into_value(py).into_bound(py);
-                exception::handling(&error, || event_loop.call_method1(failed, (&error,)).map(drop))
+                exception::handling(py, error, |error| {
+                    event_loop.call_method1(failed, (error,)).map(drop)
+                })
             }
         }
     }

@@ -146,6 +146,6 @@ fn steer<T: Transport>(slf: &Bound<'_, T>, name: &str) -> PyResult<()> {
     match protocol.call_method0(name) {
         Ok(_) => Ok(()),
         Err(error) if ends_the_run(py, &error) => Err(error),
-        Err(error) => lifetime::report(slf, error.value(py), &format!("protocol.{name}() failed")),
+        Err(error) => lifetime::report(slf, error, &format!("protocol.{name}() failed")),
     }
 }

@@ -1,6 +1,5 @@
 //! The life of a transport, from `connection_made` to `connection_lost`, and how it may end.
 
-use pyo3::exceptions::PyBaseException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -52,8 +51,7 @@ pub(super) fn start<T: Transport>(slf: &Bound<'_, T>) -> PyResult<()> {
     {
         // Whoever waits for the connection is not left waiting.
         let report = intern!(py, "_stray_exception");
-        let error = error.into_value(py).into_bound(py);
-        exception::handling(&error, || event_loop.call_method1(report, (&error,)))?;
+        exception::handling(py, error, |error| event_loop.call_method1(report, (error,)))?;
     }
     let waiter = base.with(py, |life| life.waiter.take());
     if let Some(waiter) = waiter {
@@ -200,24 +198,24 @@ pub(super) fn fatal_error<T: Transport>(
     let report = intern!(py, "_transport_failed");
     let protocol = base.protocol(py);
     let event_loop = base.event_loop.bind(py);
-    let reported = exception::handling(error.value(py), || {
-        event_loop.call_method1(report, (slf, protocol, error.value(py), message))
-    });
-    force_close(slf, Some(error))?;
-    reported.map(drop)
+    exception::handling(py, error, |error| {
+        let reported = event_loop.call_method1(report, (slf, protocol, error, message));
+        force_close(slf, Some(PyErr::from_value(error.clone().into_any())))?;
+        reported.map(drop)
+    })
 }
 
 /// Reports an error of a transport, of whatever kind.
 pub(super) fn report<T: Transport>(
     slf: &Bound<'_, T>,
-    error: &Bound<'_, PyBaseException>,
+    error: PyErr,
     message: &str,
 ) -> PyResult<()> {
     let py = slf.py();
     let base = base(slf);
-    let arguments = (slf, base.protocol(py), error, message);
     let event_loop = base.event_loop.bind(py);
-    exception::handling(error, || {
+    exception::handling(py, error, |error| {
+        let arguments = (slf, base.protocol(py), error, message);
         event_loop.call_method1(intern!(py, "_report_failure"), arguments).map(drop)
     })
 }
@@ -234,10 +232,9 @@ pub(super) fn callback_failed<'py>(
         return Err(error);
     }
     let failed = intern!(py, "_callback_failed");
-    let error = error.into_value(py).into_bound(py);
     let event_loop = base.event_loop.bind(py);
-    exception::handling(&error, || {
-        event_loop.call_method1(failed, (py.None(), callback, arguments, &error)).map(drop)
+    exception::handling(py, error, |error| {
+        event_loop.call_method1(failed, (py.None(), callback, arguments, error)).map(drop)
     })
 }
 

@@ -191,7 +191,7 @@ impl ReadPipeTransport {
         if errno == Errno::IO {
             return lifetime::fatal_error(slf, error, message);
         }
-        let reported = lifetime::report(slf, error.value(py), message);
+        let reported = lifetime::report(slf, error.clone_ref(py), message);
         lifetime::force_close(slf, Some(error))?;
         reported
     }
