@@ -269,7 +269,7 @@ async def test_a_tracer_sees_what_is_read_and_written(
         seen.append(bytes(data))
         return write(self, data)
 
-    async with client_with_peer(loop, certificates) as (transport, protocol, peer):
+    async with client_with_peer(loop, certificates):
         pass  # what is known of the class before it is traced is of no use
     monkeypatch.setattr(ssl.SSLObject, "read", traced_read)
     monkeypatch.setattr(ssl.SSLObject, "write", traced_write)

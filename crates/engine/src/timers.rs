@@ -119,9 +119,7 @@ impl<E> Timers<E> {
         let entry = self.take(key.slot, key.serial)?;
         if self.entries.is_empty() {
             self.forget_keys();
-            if self.entries.capacity() > KEEP {
-                self.give_back();
-            }
+            self.give_back();
             return Some(entry);
         }
         self.fresh_cancelled |= key.serial >= self.fresh_from;
@@ -194,9 +192,7 @@ impl<E> Timers<E> {
         if self.entries.is_empty() {
             self.forget_keys();
         }
-        if self.entries.capacity() > KEEP {
-            self.give_back();
-        }
+        self.give_back();
     }
 
     /// How many timers are set.
@@ -247,10 +243,18 @@ impl<E> Timers<E> {
         self.give_back();
     }
 
-    /// Gives memory back after a flood: what four times the live timers need is kept, and entries
-    /// up to the last live one, which cannot be moved.
-    #[cold]
+    /// Gives memory back after a flood, of which the entries are the measure.
+    #[inline]
     fn give_back(&mut self) {
+        if self.entries.capacity() > KEEP {
+            self.shrink();
+        }
+    }
+
+    /// Keeps what four times the live timers need, and entries up to the last live one, which
+    /// cannot be moved.
+    #[cold]
+    fn shrink(&mut self) {
         let enough = KEEP.max(4 * self.entries.len());
         if self.entries.capacity() > enough {
             self.entries.shrink_to_fit();

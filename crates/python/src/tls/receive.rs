@@ -35,7 +35,7 @@ impl SslProtocol {
             if session.has_backlog(py)? {
                 slf.call_method0(intern!(py, "_do_write"))?;
             } else {
-                Self::process_outgoing(slf)?;
+                Self::process_outgoing(slf, &session)?;
             }
         }
         Self::control_reading(slf, &session)

@@ -26,10 +26,14 @@ impl SslProtocol {
     }
 
     /// Sends what is encrypted, and has the protocol pause writing, or resume it.
-    #[pyo3(name = "_process_outgoing")]
-    pub(super) fn process_outgoing(slf: &Bound<'_, Self>) -> PyResult<()> {
+    fn _process_outgoing(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::process_outgoing(slf, &Self::session(slf)?)
+    }
+}
+
+impl SslProtocol {
+    pub(super) fn process_outgoing(slf: &Bound<'_, Self>, session: &Session) -> PyResult<()> {
         let py = slf.py();
-        let session = Self::session(slf)?;
         let takes_more = slf.get().with(py, |state| !state.ssl_writing_paused);
         if takes_more {
             let data = session.take_encrypted(py)?;
@@ -46,9 +50,7 @@ impl SslProtocol {
         }
         slf.call_method0(intern!(py, "_control_app_writing")).map(drop)
     }
-}
 
-impl SslProtocol {
     /// Whether what is written is for asyncio's own code: before the handshake, after the end, and
     /// behind what waits already.
     fn must_wait(slf: &Bound<'_, Self>, session: &Session) -> PyResult<bool> {
@@ -73,7 +75,7 @@ impl SslProtocol {
         }
         match written? {
             Some(count) if count < len => slf.call_method0(intern!(py, "_do_write")).map(drop),
-            _ => Self::process_outgoing(slf),
+            _ => Self::process_outgoing(slf, session),
         }
     }
 

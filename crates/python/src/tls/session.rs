@@ -9,10 +9,10 @@ use pyo3::types::PyBytes;
 use crate::imported;
 
 /// As many bytes as a record holds at most (RFC 8446, section 5.1).
-pub(super) const RECORD: usize = 16 * 1024;
+const RECORD: usize = 16 * 1024;
 
-/// What asyncio asks for in one read (its `max_size`). OpenSSL's would make a buffer of that size
-/// first.
+/// What asyncio asks for in one read, which is its `max_size`. OpenSSL is asked for a record
+/// instead: Python makes room for all that is asked for.
 const MOST_READ: usize = 256 * 1024;
 
 /// The objects of asyncio's protocol that exchange data, which never change.
